@@ -1,0 +1,37 @@
+"""MAE (He et al. 2022): reconstruct the normalised raw patches of hidden tokens; the pixel-target control of a JEPA.
+
+Source: vision.md 5.
+Kept: hidden tokens dropped before the encoder, light decoder, per-patch normalised target (unbiased variance), MSE on
+hidden patches only, betas (.9, .95), weight decay .05.
+Differs: on sequences the masks are those of the board's latent-predicting rows (hidden runs, 15–25 % visible), so that
+only the target differs; elsewhere a random quarter stays visible; house encoder and predictor.
+Tests: test_methods.py, test_golden.py.
+"""
+
+from torch.nn import functional as F
+
+from jepakit.masking import Subset, structured
+from jepakit.modality import Modality
+from jepakit.objective import MaskedJEPA
+from jepakit.recipe import narrow, vit
+from jepakit.registry import methods
+from jepakit.targets import Input, patch_norm
+from jepakit.types import Size
+
+
+@methods.register(
+    "mae",
+    family="mae",
+    paper="He et al. 2022, arXiv 2111.06377",
+    augmentation="none",
+    training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.95)},
+)
+def mae(modality: Modality, size: Size, *, random: bool = False, keep: float = 0.25) -> MaskedJEPA:
+    """random: a random subset of ``keep`` of the tokens stays visible, as in the paper, whatever the grid."""
+    return MaskedJEPA(
+        backbone=vit(modality, size),
+        predictor=narrow(size, out=modality.patch_values),
+        masker=Subset(modality.grid, keep) if random else structured(modality.grid),
+        target=Input(modality.patches, norm=patch_norm),
+        distance=F.mse_loss,
+    )

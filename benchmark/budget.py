@@ -1,0 +1,78 @@
+"""Budgets: the presets that fix model size, training length, seeds, data rows and probes of a board, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jepakit.registry import did_you_mean
+from jepakit.types import Size
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One budget, the same for every row of a board.
+
+    size: of encoder and predictor; training: overrides of ``jepakit.pretrain.Training``; seeds: how many (0, 1, …);
+    limit: most rows kept of each part (None: all); published: whether its boards may be quoted.
+    """
+
+    name: str
+    size: Size
+    training: Mapping[str, Any]
+    seeds: int
+    about: str
+    limit: int | None = None
+    probes: tuple[str, ...] = field(default=("linear", "knn"))
+    published: bool = True
+
+
+def _size(dim: int, depth: int, predictor_dim: int, predictor_depth: int) -> Size:
+    return Size(dim, depth, 4, predictor_dim, predictor_depth, 4)
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="smoke",
+            size=_size(32, 2, 16, 1),
+            training={"steps": 15, "batch_size": 32},
+            seeds=1,
+            limit=300,
+            published=False,
+            about="does every cell run? under a minute per modality on 2 cores; never quoted",
+        ),
+        Preset(
+            name="quick",
+            size=_size(64, 4, 32, 2),
+            training={"steps": 250, "batch_size": 128},
+            seeds=3,
+            about="the default: under 10 minutes for six methods and three seeds on 2 cores",
+        ),
+        Preset(
+            name="standard",
+            size=_size(96, 4, 48, 3),
+            training={"steps": 600, "batch_size": 256},
+            seeds=3,
+            about="committed CPU boards: under an hour per board on 2 cores",
+        ),
+        Preset(
+            name="full",
+            size=_size(192, 8, 96, 8),
+            training={"steps": 10_000, "batch_size": 256},
+            seeds=5,
+            about="a GPU; the XS encoder of the ECG-JEPA paper, five seeds",
+        ),
+    )
+}
+DEFAULT = "quick"
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name. Raises UsageError with the nearest known one."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise did_you_mean("preset", name, list(PRESETS)) from None

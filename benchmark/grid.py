@@ -1,0 +1,243 @@
+"""Grid: all cells of a plan, in this process or in several; one failed cell never stops the others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from benchmark import plugin, record
+from benchmark.cell import Cell
+from benchmark.run import Outcome, describe, run_cell
+from jepakit import pretrain
+from jepakit.modality import Modality
+from jepakit.registry import datasets
+from jepakit.types import UsageError
+
+MEMORY_PER_JOB = 3 << 29  # bytes a worker may need (1.5 GiB): torch, one data set, one model
+GRACE = 60.0  # seconds a worker has to save its checkpoint after an interruption
+
+Say = Callable[[int, str, float, str], None]
+Done = Callable[[int, record.Record], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How cells are run; nothing in here changes a score on the same kind of device."""
+
+    results: Path
+    root: Path | None = None
+    plugins: tuple[Path, ...] = ()
+    device: str = "auto"
+    threads: int | None = None
+    timeout: float | None = None
+    force: bool = False
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: running cells were saved; ``name`` is the signal's name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def choose_jobs(asked: int | None, cells: int, device: str) -> int:
+    """How many processes. None (auto): one on an accelerator, else one per core as far as memory reaches.
+
+    A board's models are so small that two single-threaded cells beat one with two threads; every cell computes with one
+    thread on a CPU in either case, so scores do not depend on the number of jobs.
+    """
+    if asked is None:
+        device = pretrain.hardware()[0] if device == "auto" else device
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        asked = 1 if device != "cpu" else min(cores, max(1, _free_memory() // MEMORY_PER_JOB))
+    return max(1, min(asked, cells))
+
+
+def run_grid(cells: Sequence[tuple[int, Cell]], options: Options, jobs: int, say: Say, done: Done) -> None:
+    """Run numbered cells; ``say(number, stage, fraction, detail)`` while they run, ``done(number, record)`` at the end.
+
+    Raises UsageError (bad data found late) and Interrupted; finished cells have their records in both cases.
+    """
+    if jobs > 1:
+        _Pool(options, jobs, say, done).run(list(cells))
+        return
+    modality: Modality | None = None
+    current = ""
+    for number, cell in cells:
+        if modality is None or current != cell.name:
+            modality, current = datasets[cell.name].make(options.root), cell.name
+
+        def tell(stage: str, fraction: float, detail: str, number: int = number) -> None:
+            say(number, stage, fraction, detail)
+
+        try:
+            done(number, _run(cell, modality, options, tell))
+        except KeyboardInterrupt as stop:
+            raise Interrupted(str(stop) or "SIGINT") from None
+
+
+def _run(cell: Cell, modality: Modality, options: Options, tell: Callable[[str, float, str], None]) -> record.Record:
+    return run_cell(
+        cell,
+        modality,
+        options.results,
+        say=tell,
+        device=options.device,
+        threads=options.threads,
+        timeout=options.timeout,
+        force=options.force,
+    )
+
+
+def _free_memory() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    except OSError:
+        pass
+    return 8 << 30
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    task: tuple[int, Cell] | None = None
+
+
+class _Pool:
+    """Spawned processes, each with a pipe: cells go in, what happens comes out. A worker that dies becomes a record."""
+
+    def __init__(self, options: Options, jobs: int, say: Say, done: Done) -> None:
+        self.options, self.jobs, self.say, self.done = options, jobs, say, done
+        self.context = multiprocessing.get_context("spawn")
+        self.workers: list[_Worker] = []
+
+    def run(self, todo: list[tuple[int, Cell]]) -> None:
+        try:
+            while todo or any(worker.task for worker in self.workers):
+                while todo and len(self.workers) < self.jobs:
+                    self._start()
+                for worker in self.workers:
+                    if worker.task is None and todo:
+                        worker.task = todo.pop(0)
+                        worker.pipe.send(worker.task)
+                for pipe in wait([worker.pipe for worker in self.workers]):
+                    self._receive(next(worker for worker in self.workers if worker.pipe is pipe))
+        except KeyboardInterrupt as stop:
+            self._stop(GRACE)
+            raise Interrupted(str(stop) or "SIGINT") from None
+        finally:
+            self._stop(2.0)
+
+    def _start(self) -> None:
+        ours, theirs = self.context.Pipe()
+        process = self.context.Process(target=_work, args=(theirs, self.options), daemon=True)
+        # A worker must not see the terminal's Ctrl-C: it is told once, by us, and a second signal would cost its save.
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            process.start()
+        finally:
+            signal.signal(signal.SIGINT, previous)
+        theirs.close()
+        self.workers.append(_Worker(process, ours))
+
+    def _receive(self, worker: _Worker) -> None:
+        try:
+            kind, *content = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._bury(worker)
+            return
+        if kind == "say":
+            self.say(*content)
+        elif kind == "record":
+            worker.task = None
+            self.done(*content)
+        else:
+            raise UsageError(content[0])
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker is gone without a word: its cell becomes a failed record, the others go on."""
+        worker.process.join(5)
+        self.workers.remove(worker)
+        code = worker.process.exitcode
+        if worker.task is None:
+            if code:
+                raise UsageError(
+                    f"a worker process ended with code {code} before its first cell; try jobs=1 to see why"
+                )
+            return
+        number, cell = worker.task
+        killed = code == -signal.SIGKILL
+        reason = (
+            "the process was killed, probably out of memory; try fewer jobs"
+            if killed
+            else f"the process ended with {code}"
+        )
+        outcome = Outcome(status="oom" if killed else "error", reason=reason)
+        self.done(number, record.save(self.options.results, describe(cell, outcome)))
+
+    def _stop(self, grace: float) -> None:
+        """Interrupt the workers once, give them time to save, then end those that remain (by their own id)."""
+        for worker in self.workers:
+            if worker.task is None:
+                worker.pipe.close()
+            elif worker.process.pid and worker.process.is_alive():
+                os.kill(worker.process.pid, signal.SIGINT)
+        limit = time.monotonic() + grace
+        try:
+            for worker in self.workers:
+                worker.process.join(max(0.1, limit - time.monotonic()))
+        finally:
+            for worker in self.workers:
+                if worker.process.is_alive():
+                    worker.process.kill()
+                    worker.process.join(5)
+            self.workers.clear()
+
+
+def _work(pipe: Connection, options: Options) -> None:
+    """Body of a worker: take cells until the pipe closes."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    modality: Modality | None = None
+    current = ""
+    try:
+        plugin.everything(options.plugins)
+        while True:
+            number, cell = pipe.recv()
+            if modality is None or current != cell.name:
+                modality, current = datasets[cell.name].make(options.root), cell.name
+            pipe.send(("record", number, _run(cell, modality, options, _teller(pipe, number))))
+    except UsageError as error:
+        pipe.send(("usage", str(error)))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        pass
+    finally:
+        pipe.close()
+
+
+def _teller(pipe: Connection, number: int) -> Callable[[str, float, str], None]:
+    last: dict[str, Any] = {"time": 0.0, "stage": ""}
+
+    def tell(stage: str, fraction: float, detail: str) -> None:
+        now = time.monotonic()
+        if stage != last["stage"] or now - last["time"] > 0.2:
+            last.update(time=now, stage=stage)
+            try:
+                pipe.send(("say", number, stage, fraction, detail))
+            except BrokenPipeError:  # the parent is gone: save and stop
+                raise KeyboardInterrupt("SIGHUP") from None
+
+    return tell

@@ -1,0 +1,204 @@
+"""Leaderboard files: runs.csv and leaderboard_<modality>.csv/.md, a pure function of records and predictions.
+
+Sorted, with fixed number formats and without time stamps, so that the same records give the same bytes. Rows of presets
+that are not published (smoke) never enter a file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from benchmark.atomic import write_bytes
+from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id, row_variant
+from benchmark.terminal import table
+from jepakit.types import Card
+
+__all__ = ["rebuild", "table"]
+
+_FORMATS = {
+    "rank": "d", "n_seeds": "d", "seed": "d", "rankme": ".2f", "std_min": ".3e", "collapsed_frac": ".2f",
+    "device_s": ".1f", "pretrain_s": ".1f", "samples_per_s": ".0f", "peak_mem_mib": ".0f", "params_m": ".4f",
+}  # fmt: skip
+_RUNS = (
+    "modality", "dataset", "preset", "data", "method", "variant", "family", "seed", "status", "reason", "stale", "task",
+    "kind", "probe", "metric", "value", "val", "chosen", "headline", "nuisance", "rankme", "std_min", "collapsed",
+    "pretrain_s", "samples_per_s", "device", "precision", "key",
+)  # fmt: skip
+
+
+def rebuild(
+    results: Path,
+    modality: str | None = None,
+    *,
+    stale: Stale | None = None,
+    cards: Mapping[str, Card] | None = None,
+) -> None:
+    """Write ``runs.csv`` (every record) and the leaderboards of ``modality`` (default: of all) under ``results``.
+
+    ``stale`` tells whether a record was made by older code (default: ``benchmark.cell.is_stale``); ``cards`` by
+    "<modality>/<dataset>" add title and licence to the Markdown. A damaged record is skipped with a warning.
+    """
+    from benchmark import budget, record
+    from benchmark.cell import is_stale
+
+    hidden = {preset.name for preset in budget.PRESETS.values() if not preset.published}
+    found = [one for one in record.load_all(results) if one.get("preset") not in hidden]
+    verdicts: dict[int, bool] = {}
+
+    def asked(one: Record) -> bool:  # hashing the sources once per record is enough
+        if id(one) not in verdicts:
+            verdicts[id(one)] = bool((stale or is_stale)(one))
+        return verdicts[id(one)]
+
+    write_bytes(results / "runs.csv", _csv(_RUNS, _runs(found, asked)))
+    known = {one["modality"] for one in found}
+    known |= {path.stem.removeprefix("leaderboard_") for path in results.glob("leaderboard_*.csv")}
+    for name in sorted(known if modality is None else {modality}):
+        here = boards([one for one in found if one["modality"] == name], results, asked)
+        columns = [field.name for field in fields(Line)]
+        rows = [[getattr(line, column) for column in columns] for board in here for line in board.lines]
+        write_bytes(results / f"leaderboard_{name}.csv", _csv(columns, rows))
+        write_bytes(results / f"leaderboard_{name}.md", markdown(name, here, cards or {}).encode())
+
+
+def _runs(records: Iterable[Record], stale: Stale) -> list[list[Any]]:
+    """One row per cell × task × probe × metric; a failed cell has one row with its reason and no score."""
+    rows = []
+    for one in records:
+        cost, facts = one.get("cost") or {}, one.get("diagnostics") or {}
+        common = {
+            **{name: one.get(name) for name in ("modality", "dataset", "preset", "method", "family", "seed", "status")},
+            **{name: cost.get(name) for name in ("pretrain_s", "samples_per_s", "device", "precision")},
+            **{name: facts.get(name) for name in ("rankme", "std_min", "collapsed")},
+            "data": data_id(one), "variant": one.get("variant", row_variant(one)), "reason": one.get("reason"),
+            "stale": stale(one), "key": one["key"],
+        }  # fmt: skip
+        scores: list[Mapping[str, Any]] = []
+        for score in one["scores"]:
+            scores.append(score)
+            scores += [{**score, "metric": k, "value": v, "val": None} for k, v in (score.get("extras") or {}).items()]
+        for score in scores or [{}]:
+            chosen = json.dumps(score["chosen"], sort_keys=True) if score.get("chosen") else None
+            row = {**common, **score, "key": common["key"], "chosen": chosen}
+            rows.append([row.get(name) for name in _RUNS])
+    order = [
+        _RUNS.index(x) for x in ("modality", "dataset", "preset", "data", "method", "variant", "seed", "task", "probe")
+    ]
+    keys = [*order, _RUNS.index("metric"), _RUNS.index("key")]
+    return sorted(rows, key=lambda row: tuple("" if row[i] is None else f"{row[i]:0>9}" for i in keys))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([cell(name, value) for name, value in zip(columns, row, strict=True)])
+    return out.getvalue().encode()
+
+
+def cell(column: str, value: Any) -> str:
+    """A CSV cell: numbers in the column's fixed format, yes/no, and text that no spreadsheet takes for a formula."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        form = _FORMATS.get(column, ".4f")
+        text = format(int(value) if form == "d" else float(value), form)
+        return text.lstrip("-") if float(text) == 0 else text  # no "-0.0000"
+    text = " ".join(str(value).split())
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def escape(text: str) -> str:
+    """Text that cannot break out of a Markdown table cell."""
+    text = " ".join(str(text).split())
+    for sign in "\\`*_|<>[]":
+        text = text.replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
+    return text
+
+
+def markdown(modality: str, found: Sequence[Board], cards: Mapping[str, Card]) -> str:
+    """The boards of a modality as GitHub tables: one per data set, preset and task, with a note on what ran."""
+    parts = [
+        f"# Leaderboard: {escape(modality)}",
+        "Generated from `results/records`; do not edit. Score: mean over seeds [95 % interval of a hierarchical bootstrap "
+        "over seeds and test units]. Δ random: paired difference to the same encoder untrained, linear probe where there "
+        "is one. References are unranked. s: seconds of pre-training and feature extraction.",
+    ]
+    if not found:
+        parts.append("No published record yet.")
+    for board in found:
+        budget = f", {escape(board.budget)}" if board.budget else ""
+        parts.append(f"## {escape(board.dataset)} · {escape(board.preset)}{budget}")
+        parts.append(_note(board, cards.get(f"{board.modality}/{board.dataset}")))
+        tasks: dict[str, list[Measure]] = {}
+        for measure in board.measures:
+            tasks.setdefault(measure.task, []).append(measure)
+        for task, measures in tasks.items():
+            kind = " (nuisance: good features may ignore it)" if measures[0].nuisance else ""
+            parts.append(f"### {escape(task)}{kind}")
+            parts.append(_task_table(board, measures))
+        if not tasks:
+            parts.append("Every cell failed; the reasons are in `runs.csv`.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _note(board: Board, card: Card | None) -> str:
+    one = board.records[0]
+    facts, seeds = one["data"], sorted({record["seed"] for record in board.records})
+    sizes = [f"{part} {facts[f'n_{part}']} ({facts[f'units_{part}']} units)" for part in ("train", "val", "test")
+             if f"n_{part}" in facts and f"units_{part}" in facts]  # fmt: skip
+    words = [f"Seeds {', '.join(map(str, seeds))}", f"data `{board.data}`", *sizes]
+    note = " · ".join(words) + "."
+    if card is not None:
+        note += f" {escape(card.title)}; licence: {escape(card.licence)}; source: {escape(card.source)}."
+    return note
+
+
+def _task_table(board: Board, measures: Sequence[Measure]) -> str:
+    main = board.of(measures[0])
+    by_row = {m: {(line.method, line.variant): line for line in board.of(m)} for m in measures}
+    heads = ["#", "method", *(f"{m.probe} {m.metric}" for m in measures), "Δ random", "seeds", "RankMe", "collapsed",
+             "samples/s", "s", "status"]  # fmt: skip
+    out = ["| " + " | ".join(map(escape, heads)) + " |", "|" + "---|" * len(heads)]
+    for line in main:
+        key = (line.method, line.variant)
+        name = escape(line.method) + (f" ({escape(line.variant)})" if line.variant else "")
+        name = f"*{name}*" if line.reference else name
+        if line.stale:
+            name += " (stale)"
+        cells = [
+            _text(line.rank, "d"), name, *(_score(by_row[m].get(key)) for m in measures),
+            _around(line.d_random, line.d_random_lo, line.d_random_hi, "+.3f"),
+            str(line.n_seeds or ""), _text(line.rankme, ".1f"), _share(line.collapsed_frac),
+            _text(line.samples_per_s, ".0f"), _text(line.device_s, ".1f"), escape(line.status_counts),
+        ]  # fmt: skip
+        out.append("| " + " | ".join(cells) + " |")
+    return "\n".join(out)
+
+
+def _text(value: float | None, form: str, show: Callable[[str], str] = str) -> str:
+    return "" if value is None else show(format(value, form))
+
+
+def _score(line: Line | None) -> str:
+    return "" if line is None else _around(line.mean, line.ci95_lo, line.ci95_hi, ".3f")
+
+
+def _around(mean: float | None, low: float | None, high: float | None, form: str) -> str:
+    if mean is None:
+        return ""
+    inside = f" [{format(low, form)}, {format(high, form)}]" if low is not None and high is not None else ""
+    return format(mean, form) + inside
+
+
+def _share(value: float | None) -> str:
+    return "" if not value else f"{value:.0%}"

@@ -1,0 +1,83 @@
+"""Listing: what there is to run (``python -m benchmark ls``): methods, data sets, probes, presets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from benchmark.budget import DEFAULT, PRESETS
+from benchmark.request import default_dataset, is_embedded
+from jepakit.registry import datasets, methods, probes
+
+
+def table(title: str, *columns: str) -> Table:
+    """The one look of every listing."""
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def tables(root: Path | None) -> list[Table]:
+    """One table per kind of thing."""
+    return [_methods(), _datasets(root), _probes(), _presets()]
+
+
+def _methods() -> Table:
+    made = table("methods (method=…)", "name", "family", "paper", "augmentation")
+    for name in methods:
+        info = methods[name].info
+        facts = (info.get("family", "jepa"), info.get("paper") or methods[name].doc, info.get("augmentation", "none"))
+        made.add_row(name, *(escape(str(fact)) for fact in facts))
+    return made
+
+
+def _datasets(root: Path | None) -> Table:
+    made = table("data sets (run <modality> dataset=…)", "name", "title", "licence", "unit", "here?")
+    for name in datasets:
+        card = datasets[name].make.card
+        modality, _, short = name.partition("/")
+        default = " (default)" if short == default_dataset(modality) else ""
+        made.add_row(name + default, escape(card.title), escape(card.licence), escape(card.unit), presence(name, root))
+    return made
+
+
+def presence(name: str, root: Path | None) -> str:
+    """``embedded``, ``yes`` (a folder with files below the data root) or ``no``."""
+    if is_embedded(name):
+        return "embedded"
+    folder = root / name if root else None
+    return (
+        "yes"
+        if folder and folder.is_dir() and any(folder.iterdir())
+        else f"no: make data MODALITY={name.split('/')[0]}"
+    )
+
+
+def _probes() -> Table:
+    made = table("probes (probe=…)", "name", "tasks", "what it is")
+    for name in probes:
+        made.add_row(name, ", ".join(probes[name].info.get("kinds", ("all",))), escape(probes[name].doc))
+    return made
+
+
+def _presets() -> Table:
+    made = table("presets (preset=…)", "name", "encoder", "predictor", "training", "seeds", "probes", "about")
+    for preset in PRESETS.values():
+        size = preset.size
+        training = f"{preset.training['steps']:,} × {preset.training['batch_size']}"
+        if preset.limit:
+            training += f", {preset.limit} rows"
+        made.add_row(
+            preset.name + (" (default)" if preset.name == DEFAULT else ""),
+            f"{size.dim} × {size.depth}",
+            f"{size.predictor_dim} × {size.predictor_depth}",
+            training,
+            str(preset.seeds),
+            ", ".join(preset.probes),
+            escape(preset.about),
+        )
+    return made

@@ -1,0 +1,91 @@
+"""Plan: a request becomes cells; every method is built once beforehand, so that nonsense is found before training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark import record, values
+from benchmark.cell import Cell, resolve
+from benchmark.fingerprint import fingerprints
+from benchmark.request import Request
+from benchmark.subset import limited
+from jepakit import pretrain
+from jepakit.modality import Modality
+from jepakit.registry import datasets, did_you_mean, methods
+from jepakit.types import DataError, UsageError
+
+
+@dataclass
+class Plan:
+    """The cells to have, in the order they are run (all methods of a seed, then the next seed), and why some methods
+    are missing."""
+
+    cells: list[Cell] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    modalities: dict[str, Modality] = field(default_factory=dict)
+
+
+def plan(request: Request, root: Path | None, results: Path, *, remember: bool = True) -> Plan:
+    """Resolve a request. A method that cannot run on a data set is skipped when all were asked for.
+
+    Raises UsageError: a method named by the person that cannot run, a setting no method has, DataError of the data.
+    """
+    out = Plan()
+    names = request.methods or tuple(methods)
+    _known_settings(request, names)
+    for dataset in request.datasets:
+        name = f"{request.modality}/{dataset}"
+        modality = out.modalities[name] = datasets[name].make(root)
+        data = fingerprints(results, name, modality, remember=remember)
+        able: list[str] = []
+        for method in names:
+            first = resolve(name, method, request.preset, request.seeds[0], _own(request, method), data)
+            try:
+                if record.find(results, first) is None:  # a method that ran before can be built
+                    _try(first, limited(modality, first.limit))
+                able.append(method)
+            except DataError:
+                raise
+            except UsageError as error:
+                if request.methods is not None:
+                    raise
+                out.skipped[f"{method} on {name}"] = str(error)
+        for seed in request.seeds:
+            out.cells += [resolve(name, method, request.preset, seed, _own(request, method), data) for method in able]
+    return out
+
+
+def _try(cell: Cell, modality: Modality) -> None:
+    """Build the objective once. A crash without any setting given is the method's own fault and becomes its record."""
+    try:
+        pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
+    except UsageError:
+        raise
+    except Exception as error:
+        given = [key for key in cell.overrides if key.startswith(("size.", "recipe."))]
+        if given:
+            text = " ".join(str(error).split())[:200]
+            raise UsageError(
+                f"method '{cell.method}' cannot be built with {', '.join(given)} as given ({type(error).__name__}: {text}); "
+                "choose other values"
+            ) from error
+
+
+def _own(request: Request, method: str) -> dict[str, str]:
+    """The overrides that concern a method: a recipe setting applies to those methods that have it."""
+    known = values.keywords(methods[method].make)
+    return {
+        key: text
+        for key, text in request.overrides.items()
+        if not key.startswith("recipe.") or key.partition(".")[2] in known
+    }
+
+
+def _known_settings(request: Request, names: tuple[str, ...]) -> None:
+    known = sorted({key for method in names for key in values.keywords(methods[method].make)})
+    for key in request.overrides:
+        prefix, _, name = key.partition(".")
+        if prefix == "recipe" and name not in known:
+            owner = f"'{names[0]}' recipe setting" if len(names) == 1 else "recipe setting of these methods"
+            raise did_you_mean(owner, name, known)

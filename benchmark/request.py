@@ -1,0 +1,132 @@
+"""Request: the ``key=value`` words of the command line, checked name by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmark import budget, values
+from jepakit.registry import datasets, did_you_mean, methods, probes
+from jepakit.types import UsageError
+
+LISTS = ("dataset", "method", "seed", "probe")
+WORDS = (*LISTS, "seeds", "preset", "limit", "jobs")
+PREFIXES = ("train", "size", "recipe")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for. datasets: short names; methods: names, or None for all; overrides: texts by key."""
+
+    modality: str
+    datasets: tuple[str, ...]
+    methods: tuple[str, ...] | None
+    seeds: tuple[int, ...]
+    preset: str
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    jobs: int | None = None
+
+
+def parse(words: Sequence[str]) -> Request:
+    """``ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 train.lr=1e-3`` → Request.
+
+    The word without an equals sign is the modality; defaults: its default data set, all methods, the preset's seeds. Commas separate the
+    items of dataset, method, seed and probe and the numbers of a pair (train.weight_decay=0.01,0.1). Raises UsageError.
+    """
+    known = sorted({name.partition("/")[0] for name in datasets})
+    modality = next((word for word in words if "=" not in word), None)
+    if modality is None:
+        raise UsageError(
+            f"say which modality to run, for example `run {(known or ['ecg'])[0]}`; known: {', '.join(known)}"
+        )
+    if modality not in known:
+        raise did_you_mean("modality", modality, known)
+    pairs = list(words)
+    pairs.remove(modality)
+    given = _pairs(pairs)
+    preset = budget.preset(given.pop("preset", budget.DEFAULT))
+    jobs = given.pop("jobs", "auto")
+    request = Request(
+        modality=modality,
+        datasets=_datasets(modality, given.pop("dataset", None)),
+        methods=_methods(given.pop("method", "all")),
+        seeds=_seeds(given.pop("seed", None), given.pop("seeds", None), preset.seeds),
+        preset=preset.name,
+        jobs=None if jobs == "auto" else count("jobs", jobs),
+        overrides=given,
+    )
+    for name in given.get("probe", "").split(",") if "probe" in given else ():
+        probes[name]
+    return request
+
+
+def count(key: str, text: str) -> int:
+    """A whole number from 1 on."""
+    number: int = values.parse(key, text, int)
+    if number < 1:
+        raise UsageError(f"{key} takes a whole number from 1 on or auto, not '{text}'")
+    return number
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"'{word}' is not of the form key=value; for example method={word} or dataset={word}")
+        if key not in WORDS and key.partition(".")[0] not in PREFIXES:
+            raise did_you_mean("key", key, [*WORDS, "train.lr", "train.steps", "size.dim", "recipe.<setting>"])
+        if not value:
+            raise UsageError(f"{key} has no value; write {key}=… or leave it out")
+        if given.get(key, value) != value:
+            raise UsageError(f"{key} is given twice, as '{given[key]}' and '{value}'; keep one")
+        if key in LISTS and "" in value.split(","):
+            raise UsageError(f"{key}={value} has an empty item; separate names by single commas without spaces")
+        given[key] = value
+    return given
+
+
+def _datasets(modality: str, text: str | None) -> tuple[str, ...]:
+    known = [name.partition("/")[2] for name in datasets if name.startswith(f"{modality}/")]
+    if text is None:
+        return (default_dataset(modality),)
+    chosen = known if text == "all" else list(dict.fromkeys(text.split(",")))
+    for name in chosen:
+        if name not in known:
+            raise did_you_mean(f"{modality} data set", name, known)
+    return tuple(chosen)
+
+
+def default_dataset(modality: str) -> str:
+    """The data set that runs when none is named: the embedded one, else the first that was registered."""
+    known = [name for name in datasets if name.startswith(f"{modality}/")]
+    embedded = [name for name in known if is_embedded(name)]
+    return (embedded or known)[0].partition("/")[2]
+
+
+def is_embedded(name: str) -> bool:
+    """Whether a data set needs no files: it says ``embedded`` or is the modality's simulator."""
+    return bool(getattr(datasets[name].make, "embedded", name.endswith("/simulated")))
+
+
+def _methods(text: str) -> tuple[str, ...] | None:
+    if text == "all":
+        return None
+    chosen = tuple(dict.fromkeys(text.split(",")))
+    for name in chosen:
+        methods[name]
+    return chosen
+
+
+def _seeds(listed: str | None, count: str | None, default: int) -> tuple[int, ...]:
+    if listed is not None and count is not None:
+        raise UsageError("give either seed=0,1,2 or seeds=3, not both")
+    if listed is not None:
+        seeds = tuple(dict.fromkeys(values.parse("seed", word, int) for word in listed.split(",")))
+        if min(seeds) < 0:
+            raise UsageError(f"seed takes whole numbers from 0 on, not '{listed}'")
+        return seeds
+    number = default if count is None else values.parse("seeds", count, int)
+    if not 1 <= number <= 1000:
+        raise UsageError(f"seeds takes a count from 1 to 1000, not '{count}'")
+    return tuple(range(number))

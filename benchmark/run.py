@@ -1,0 +1,365 @@
+"""Run one cell: pretrain, freeze, probe, diagnose, and write its record; a failure is a record too."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark import cost, diagnostics, features, metrics, probes, record
+from benchmark.atomic import write_bytes
+from benchmark.cache import Cache
+from benchmark.cell import Cell
+from benchmark.features import Features
+from benchmark.lock import locked
+from benchmark.subset import limited
+from jepakit import pretrain, registry
+from jepakit.modality import Modality
+from jepakit.objective import Objective
+from jepakit.pretrain import Diverged
+from jepakit.registry import methods
+from jepakit.types import PARTS, Data, Part, Task, UsageError
+
+# say(stage, fraction of the cell that is done, detail)
+Say = Callable[[str, float, str], None]
+WATCHES = 10  # how often features are looked at during pre-training
+WATCHED_ROWS = 512  # rows of the fixed validation batch
+CHECKPOINTS = 10
+FOLDERS = re.compile(r"(?<![\w.])~?/(?:[^/\s'\"]+/)*")  # of absolute paths: a record names no machine's folders
+PRETRAIN_SHARE = 0.8  # of a cell's time, for the progress bar only
+
+
+class CellTimeout(Exception):
+    """The cell ran longer than the person allowed."""
+
+
+@dataclass
+class Outcome:
+    """What a cell has found out so far; a failure keeps everything that came before it."""
+
+    status: str = "ok"
+    reason: str | None = None
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def quiet(stage: str, fraction: float, detail: str) -> None:
+    """Says nothing."""
+
+
+def run_cell(
+    cell: Cell,
+    modality: Modality,
+    results: Path,
+    *,
+    say: Say = quiet,
+    device: str = "auto",
+    threads: int | None = None,
+    timeout: float | None = None,
+    force: bool = False,
+) -> record.Record:
+    """The record of ``cell``, from disk when it is finished, else by running it (resumed where it was interrupted).
+
+    ``threads``: of torch on a CPU, 1 by default because another number gives other bits. ``timeout``: seconds of
+    pre-training. ``force``: ignore record, checkpoint and caches. Raises UsageError (bad input; the grid stops) and
+    KeyboardInterrupt (checkpoint written); every other failure becomes the record's status and reason.
+    """
+    run_folder = results / ".runs" / cell.key
+    with locked(results / ".runs" / f"{cell.key}.lock"):
+        finished = None if force else record.find(results, cell)
+        if finished is not None:
+            return finished
+        if force:
+            shutil.rmtree(run_folder, ignore_errors=True)
+        before = torch.get_num_threads()
+        device = pretrain.hardware()[0] if device == "auto" else device
+        torch.set_num_threads(threads or (1 if device == "cpu" else before))
+        try:
+            outcome = _attempt(cell, limited(modality, cell.limit), results, run_folder, say, device, timeout, force)
+            saved = record.save(results, describe(cell, outcome), outcome.predictions)
+        finally:
+            torch.set_num_threads(before)
+        if saved["status"] in record.FINAL:
+            record.retire(results, saved)
+        if saved["status"] != "timeout":  # with more time it goes on from its checkpoint
+            shutil.rmtree(run_folder, ignore_errors=True)
+    (results / ".runs" / f"{cell.key}.lock").unlink(missing_ok=True)
+    return saved
+
+
+def _attempt(
+    cell: Cell,
+    modality: Modality,
+    results: Path,
+    folder: Path,
+    say: Say,
+    device: str,
+    timeout: float | None,
+    force: bool,
+) -> Outcome:
+    began = time.perf_counter()
+    outcome = Outcome()
+    cost.reset_peak_rss()
+    seed_everything(cell.seed)
+    try:
+        _stages(cell, modality, Cache(results), folder, say, device, timeout, force, outcome)
+    except UsageError:
+        raise
+    except Exception as error:
+        outcome.status, outcome.reason = classify(error)
+        outcome.scores, outcome.predictions = [], {}
+    outcome.cost |= {
+        "wall_s": time.perf_counter() - began,
+        "peak_rss_mib": cost.peak_rss_mib(),
+        "threads": torch.get_num_threads(),
+        "workers": pretrain.hardware()[2],
+    }
+    outcome.cost.setdefault("device", device)
+    return outcome
+
+
+def _stages(
+    cell: Cell, modality: Modality, cache: Cache, folder: Path, say: Say, device: str, timeout: float | None,
+    force: bool, outcome: Outcome,
+) -> None:  # fmt: skip
+    say("data", 0.0, "")
+    rows: dict[Part, Data] = {part: modality.windows(modality.data(part)) for part in PARTS}
+    outcome.data = describe_data(rows)
+    dense = any(task.kind == "dense" for task in modality.tasks)
+    facts = None if force else cache.facts(cell.encoder_key)
+    found = cache.load_features(cell.feature_key, rows, dense) if facts else None
+    if facts is None or found is None:
+        objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
+        if facts is None or not cache.load_encoder(cell.encoder_key, objective.encoder()):
+            facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome)
+            cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
+        say("features", PRETRAIN_SHARE, "")
+        start = time.perf_counter()
+        found = {
+            part: features.extract(objective.encoder(), modality, rows[part], device=device, tokens=dense)
+            for part in PARTS
+        }
+        facts["cost"]["features_s"] = time.perf_counter() - start
+        cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
+        cache.save_features(cell.feature_key, found)
+    outcome.facts = facts
+    outcome.cost |= facts["cost"]
+    _diagnose(found["val"], facts, outcome)
+    start = time.perf_counter()
+    _score(cell, modality.tasks, found, rows, say, outcome)
+    outcome.cost["probe_s"] = time.perf_counter() - start
+    say("done", 1.0, "")
+
+
+def _pretrain(
+    cell: Cell, objective: Objective, modality: Modality, val: Data, folder: Path, say: Say, device: str,
+    timeout: float | None, outcome: Outcome,
+) -> dict[str, Any]:  # fmt: skip
+    """Train and return the facts kept beside the encoder: cost, history, when it collapsed."""
+    steps = cell.training.steps
+    log = WatchLog(folder, modality, val, device)
+    outcome.facts = {"history": log.history, "trains": objective.trains}
+    outcome.cost |= {
+        "params_m": cost.parameters_m(objective.encoder()),
+        "params_trained_m": cost.parameters_m(objective, trained=True) if objective.trains else 0.0,
+    }
+    began = time.perf_counter()
+
+    def progress(step: int) -> None:
+        say("pretrain", PRETRAIN_SHARE * step / steps, f"step {step}/{steps}")
+        if timeout is not None and time.perf_counter() - began > timeout:
+            raise CellTimeout(f"pre-training took longer than {timeout:g} s (step {step} of {steps})")
+
+    say("pretrain", 0.0, f"step 0/{steps}" if objective.trains else "nothing to train")
+    if objective.trains:
+        folder.mkdir(parents=True, exist_ok=True)
+    fit = pretrain.fit(
+        objective,
+        modality,
+        cell.training,
+        seed=cell.seed,
+        folder=folder if objective.trains else None,
+        device=device,
+        checkpoint_every=max(1, steps // CHECKPOINTS),
+        watch=log,
+        watch_every=max(1, steps // WATCHES),
+        progress=progress,
+    )
+    outcome.cost |= {
+        "pretrain_s": fit.seconds,
+        "samples_per_s": fit.samples_per_s,
+        "step_ms_p50": fit.step_ms[0],
+        "step_ms_p95": fit.step_ms[1],
+        "data_wait": fit.data_wait,
+        "peak_device_mib": fit.peak_device_mib,
+        "device": fit.device,
+        "precision": fit.precision,
+    }
+    plain: dict[str, Any] = record.clean({**outcome.facts, "cost": outcome.cost, "collapse_step": log.collapse_step()})
+    return plain
+
+
+class WatchLog:
+    """Losses and diagnostics of a fixed validation batch during training; kept beside the checkpoint for a resume."""
+
+    def __init__(self, folder: Path, modality: Modality, val: Data, device: str) -> None:
+        self.path = folder / "watch.json"
+        self.modality, self.device = modality, device
+        self.index = torch.arange(0, len(val), max(1, -(-len(val) // WATCHED_ROWS)))
+        self.rows = Data(
+            val.x[self.index],
+            {},
+            val.unit[self.index.numpy()],
+            extra={name: column[self.index] for name, column in val.extra.items()},
+        )
+        try:
+            self.history: list[dict[str, Any]] = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            self.history = []
+
+    def __call__(self, step: int, losses: Mapping[str, float], objective: Objective) -> None:
+        row: dict[str, Any] = {"step": step, **losses}
+        try:
+            pooled = features.extract(objective.encoder(), self.modality, self.rows, device=self.device).pooled
+        except ValueError:  # features that are not finite: the loss or the final features will say so
+            row["collapsed"] = None
+        else:
+            row |= diagnostics.measure(pooled) | {"collapsed": diagnostics.verdict(pooled)}
+        self.history[:] = [old for old in self.history if old["step"] < step] + [record.clean(row)]
+        write_bytes(self.path, json.dumps(self.history).encode())
+
+    def collapse_step(self) -> int | None:
+        """First watched step from which on the features stayed collapsed."""
+        first = None
+        for row in self.history:
+            first = (first or row["step"]) if row["collapsed"] else None
+        return first
+
+
+def _diagnose(val: Features, facts: Mapping[str, Any], outcome: Outcome) -> None:
+    reason = diagnostics.verdict(val.pooled) if facts["trains"] else None
+    outcome.diagnostics = {
+        **diagnostics.measure(val.pooled),
+        "collapsed": reason is not None,
+        "collapse_step": facts["collapse_step"] if reason else None,
+    }
+    if reason:
+        outcome.status, outcome.reason = "collapsed", reason
+
+
+def _score(
+    cell: Cell,
+    tasks: tuple[Task, ...],
+    found: Mapping[Part, Features],
+    rows: Mapping[Part, Data],
+    say: Say,
+    outcome: Outcome,
+) -> None:
+    pairs = [(task, probe) for task in tasks for probe in cell.probes if task.kind in kinds(probe)]
+    for i, (task, probe) in enumerate(pairs):
+        say("probe", PRETRAIN_SHARE + (1 - PRETRAIN_SHARE) * (i + 1) / (len(pairs) + 1), f"{probe} on {task.name}")
+        score = probes.evaluate(probe, found, rows, task, cell.seed)
+        outcome.scores.append(
+            {
+                "task": task.name,
+                "kind": task.kind,
+                "probe": probe,
+                "metric": score.metric,
+                "value": float(score.value),
+                "val": None if score.val is None else float(score.val),
+                "chosen": record.clean(score.chosen),
+                "extras": record.clean(score.extras),
+                "headline": task is tasks[0],
+                "nuisance": task.nuisance,
+            }
+        )
+        outcome.predictions |= pack(score)
+
+
+def kinds(probe: str) -> tuple[str, ...]:
+    """The kinds of task a probe can do."""
+    return tuple(registry.probes[probe].info.get("kinds", ("class", "multilabel", "regression", "dense")))
+
+
+def pack(score: probes.Score) -> dict[str, np.ndarray]:
+    """Test predictions in the smallest type from which the metric can be computed again, labels and unit codes."""
+    label = np.asarray(score.labels)
+    pred = metrics.compact(metrics.get(score.metric), label, np.asarray(score.predictions))
+    label = label.astype({"regression": np.float32, "multilabel": np.uint8}.get(score.kind, np.int16))
+    unit = np.unique(score.units, return_inverse=True)[1].astype(np.int32)
+    return {f"{score.task}.{score.probe}.pred": pred, f"{score.task}.label": label, f"{score.task}.unit": unit}
+
+
+def classify(error: Exception) -> tuple[str, str]:
+    """(status, one short line without paths) of a failure."""
+    text = " ".join(str(error).split())
+    if isinstance(error, CellTimeout):
+        return "timeout", text
+    if isinstance(error, Diverged) or (isinstance(error, ValueError) and "non-finite" in text):
+        return "nan", text
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    ):
+        return "oom", "out of memory; take a smaller size or train.batch_size"
+    return "error", f"{type(error).__name__}: {FOLDERS.sub('', text)}"[:300].rstrip(": ")
+
+
+def seed_everything(seed: int) -> None:
+    """Every global generator; what runs inside training is seeded per step by ``jepakit.pretrain``."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - third-party code may draw from it
+    torch.manual_seed(seed)
+
+
+def describe_data(rows: Mapping[Part, Data]) -> dict[str, Any]:
+    """Rows, units and repairs of each part, as they enter the record."""
+    facts: dict[str, Any] = {"repairs": {part: dict(data.repairs) for part, data in rows.items() if data.repairs}}
+    for part, data in rows.items():
+        facts |= {f"n_{part}": len(data), f"units_{part}": len(np.unique(data.unit))}
+    return facts
+
+
+def describe(cell: Cell, outcome: Outcome) -> record.Record:
+    """The record of what was asked for and what came out."""
+    info = methods[cell.method].info
+    identity = cell.identity()
+    history: list[dict[str, Any]] = outcome.facts.get("history", [])
+    return {
+        "schema": record.SCHEMA,
+        "key": cell.key,
+        "identity": identity,
+        "modality": cell.modality,
+        "dataset": cell.dataset,
+        "method": cell.method,
+        "family": str(info.get("family", "jepa")),
+        "paper": str(info.get("paper", "")),
+        "augmentation": str(info.get("augmentation", "none")),
+        "preset": cell.preset,
+        "seed": cell.seed,
+        "overrides": dict(cell.overrides),
+        "variant": cell.variant,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "scores": outcome.scores,
+        "diagnostics": outcome.diagnostics,
+        "history": [{k: v for k, v in row.items() if k != "collapsed"} for row in history],
+        "cost": outcome.cost,
+        "data": {"fingerprint": dict(cell.data), **outcome.data},
+        "training": asdict(cell.training),
+        "versions": cost.versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,137 @@
+"""Intervals: a hierarchical bootstrap over seeds and test units (patients, subjects …), paired wherever rows are compared.
+
+A replicate draws test units with replacement, the same draw for every seed and every method, and then seeds. Rows of one
+unit always move together, so windows of a patient do not count as independent evidence. Two corrections make few seeds
+honest (a plain bootstrap of three seeds is far too narrow): the spread of the seed draw is widened by √(S/(S−1)), its
+missing degree of freedom, and by the ratio of Student's to the normal quantile at S−1 degrees of freedom.
+
+Metrics that are functions of sums over rows (accuracy, F1, R² …) are re-weighed from the sums of each unit: 2,000
+replicates cost milliseconds. Ranking metrics are re-weighed row by row: 300 replicates. A replicate may lack a class:
+class-wise metrics then leave out what is undefined, exactly as the metric itself does (``benchmark.metrics``), and a
+replicate in which nothing is defined is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.stats
+
+from benchmark.metrics import Metric, auroc, nanmean, one_hot
+
+RESAMPLES, RANK_RESAMPLES = 2_000, 300
+LEVEL = 0.95
+# (labels, predictions, units) of one seed; units are any labels of the split unit, rows in test order.
+Run = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Mean over seeds and its 95 % interval; NaN bounds where nothing could be resampled."""
+
+    mean: float
+    lo: float
+    hi: float
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.mean, self.lo, self.hi))
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A row under the bootstrap. values (S,): the metric of every seed; replicates (R, S): under every draw of units."""
+
+    values: np.ndarray
+    replicates: np.ndarray
+    units: np.ndarray
+    metric: Metric
+
+    def only(self, seeds: Sequence[int]) -> Resampled:
+        """The same row with the seeds at these positions."""
+        return replace(self, values=self.values[list(seeds)], replicates=self.replicates[:, list(seeds)])
+
+    def interval(self, seed: int = 0) -> Interval:
+        """Mean over seeds with its interval, cut off at the metric's bounds."""
+        mean = float(self.values.mean())
+        low, high = _percentiles(mean, _draw_seeds(self.replicates, seed))
+        return Interval(mean, max(low, self.metric.bounds[0]), min(high, self.metric.bounds[1]))
+
+    def minus(self, other: Resampled, seed: int = 0) -> Interval:
+        """Mean and interval of this row minus ``other``, seed by seed and on the same draws of units.
+
+        Raises ValueError when the rows differ in seeds or test units.
+        """
+        if len(self.values) != len(other.values):
+            raise ValueError(f"paired rows need the same seeds: {len(self.values)} runs against {len(other.values)}")
+        if not np.array_equal(self.units, other.units):
+            raise ValueError("paired rows need the same test units in the same order")
+        mean = float((self.values - other.values).mean())
+        return Interval(mean, *_percentiles(mean, _draw_seeds(self.replicates - other.replicates, seed)))
+
+
+def resample(runs: Sequence[Run], metric: Metric, *, resamples: int | None = None, seed: int = 0) -> Resampled:
+    """The runs of one row (one per seed) under the bootstrap. Raises ValueError unless all have the same units in order."""
+    if not runs:
+        raise ValueError("no runs to take an interval of")
+    units = np.asarray(runs[0][2])
+    if any(not np.array_equal(units, other) for _, _, other in runs[1:]):
+        raise ValueError("the runs of a row were tested on different units; they do not belong on one board")
+    _, codes = np.unique(units, return_inverse=True)
+    count = int(codes.max(initial=-1)) + 1
+    resamples = resamples or (RESAMPLES if metric.additive else RANK_RESAMPLES)
+    rng = np.random.default_rng([seed, 0])
+    draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)  # (R, units)
+    values = np.array([metric(labels, predictions) for labels, predictions, _ in runs])
+    return Resampled(values, np.stack([_weighted(run, metric, codes, draws) for run in runs], 1), units, metric)
+
+
+def interval(runs: Sequence[Run], metric: Metric, *, resamples: int | None = None, seed: int = 0) -> Interval:
+    """Mean and interval of the metric over seeds; every run must have the same units in the same order."""
+    return resample(runs, metric, resamples=resamples, seed=seed).interval(seed)
+
+
+def paired(
+    a: Sequence[Run], b: Sequence[Run], metric: Metric, *, resamples: int | None = None, seed: int = 0
+) -> Interval:
+    """Mean and interval of metric(a) − metric(b), run i of ``a`` paired with run i of ``b`` (the same seed).
+
+    Positive means that ``a`` has the larger value, which is better only if the metric says so. Both see the same draws
+    of units and seeds, so what they share cancels; a row against itself gives exactly 0.
+    """
+    one, two = (resample(runs, metric, resamples=resamples, seed=seed) for runs in (a, b))
+    return one.minus(two, seed)
+
+
+def _weighted(run: Run, metric: Metric, codes: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    labels, predictions, _ = run
+    if metric.additive is not None:
+        return metric.additive.finish(draws @ metric.additive.sums(labels, predictions, codes, draws.shape[1]))
+    if metric.name != "macro_auroc":
+        raise ValueError(f"no bootstrap is known for the metric '{metric.name}'")
+    positive, scores = one_hot(labels, predictions.shape[1]), predictions.astype(np.float32)
+    step = max(1, 2_000_000 // max(len(labels), 1))  # draws at a time, to bound memory
+    parts = [auroc(positive, scores, draws[i : i + step, codes]) for i in range(0, len(draws), step)]
+    return nanmean(np.concatenate(parts))
+
+
+def _draw_seeds(replicates: np.ndarray, seed: int) -> np.ndarray:
+    """(R, S) values of every seed under every draw of units → (R,) means over drawn seeds, widened as said above."""
+    count = replicates.shape[1]
+    centre = replicates.mean(1)
+    if count == 1:
+        return np.asarray(centre)
+    pick = np.random.default_rng([seed, 1]).integers(0, count, size=replicates.shape)
+    drawn = np.take_along_axis(replicates, pick, 1).mean(1)
+    tail = (1 + LEVEL) / 2
+    wider = np.sqrt(count / (count - 1)) * scipy.stats.t.ppf(tail, count - 1) / scipy.stats.norm.ppf(tail)
+    return np.asarray(centre + wider * (drawn - centre))
+
+
+def _percentiles(mean: float, replicates: np.ndarray) -> tuple[float, float]:
+    replicates = replicates[np.isfinite(replicates)]
+    if not len(replicates) or not np.isfinite(mean):
+        return float("nan"), float("nan")
+    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

@@ -1,0 +1,130 @@
+"""Terminal tables: a board at a glance, methods by family, references set apart, in 120 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from benchmark.board import Board, Line, Measure, Record, Stale, boards
+
+WIDTH = 120
+FAMILIES = ("jepa", "mae", "contrastive", "supervised", "reference")
+# Columns that are always there take this much; the rest is for scores.
+FIXED, SCORE = 64, 14
+
+
+def table(
+    records: Iterable[Record],
+    results: Path | None = None,
+    *,
+    stale: Stale | None = None,
+    dataset: str | None = None,
+    preset: str | None = None,
+) -> Table | Group:
+    """The board that these records make (those of ``dataset`` and ``preset``, if named); several boards come as a group.
+
+    ``results`` is the folder that holds their predictions; without it there are scores but no intervals. ``stale``:
+    whether a record was made by older code (default: ``benchmark.cell.is_stale``).
+    """
+    kept = [r for r in records if dataset in (None, r.get("dataset")) and preset in (None, r.get("preset"))]
+    if stale is None:
+        from benchmark.cell import is_stale
+
+        stale = is_stale
+    drawn = [draw(board) for board in boards(kept, results, stale)]
+    if not drawn:
+        return Table(title="no records yet", box=None)
+    return drawn[0] if len(drawn) == 1 else Group(*drawn)
+
+
+def draw(board: Board) -> Table:
+    """A board as a table: score ± half width of its interval, one column per task and probe, headline task first.
+
+    Columns that do not fit are named in the caption. ✗: collapsed in some seed; †: made by older code; status in place of
+    a score that does not exist.
+    """
+    measures = _order(board.measures)
+    shown = measures[: max(1, (WIDTH - FIXED) // SCORE)]
+    title = f"{board.modality}/{board.dataset} · {board.preset}" + (f" · {board.budget}" if board.budget else "")
+    art = Table(title=escape(title), box=box.SIMPLE_HEAD, caption=_caption(board, measures[len(shown) :]), width=None)
+    art.add_column("#", justify="right", no_wrap=True)
+    art.add_column("method", no_wrap=True, overflow="ellipsis", max_width=24)
+    for measure in shown:
+        head = f"{escape(measure.task)}\n{measure.probe}\n{measure.metric}"
+        art.add_column(head, justify="right", no_wrap=True, overflow="ellipsis", max_width=SCORE - 2)
+    for head in ("seeds", "Rank\nMe", "", "samples\n/s", "s"):
+        art.add_column(head, justify="right", no_wrap=True)
+    if not shown:
+        return art
+    by_row = {m: {(line.method, line.variant): line for line in board.of(m)} for m in shown}
+    groups = _groups(board.of(shown[0]))
+    for i, lines in enumerate(groups):
+        for line in lines:
+            key = (line.method, line.variant)
+            cells = [_score(by_row[measure].get(key)) for measure in shown]
+            art.add_row(*_head(line), *cells, *_tail(line), style="dim" if line.method == "chance" else None)
+        if i + 1 < len(groups):
+            art.add_section()
+    return art
+
+
+def _order(measures: Sequence[Measure]) -> list[Measure]:
+    """Headline task with every probe, then the other tasks with their first probe, then the rest."""
+    first: dict[str, Measure] = {}
+    for measure in measures:
+        first.setdefault(measure.task, measure)
+    return sorted(measures, key=lambda m: (m.extra, m.minor and first[m.task] is not m, m))
+
+
+def _groups(lines: Sequence[Line]) -> list[list[Line]]:
+    """Lines by family, the family of the best method first, references last."""
+    entrants: dict[str, list[Line]] = {}
+    for line in lines:
+        if not line.reference:
+            entrants.setdefault(line.family, []).append(line)
+    order = sorted(entrants, key=lambda f: (FAMILIES.index(f) if f in FAMILIES else len(FAMILIES), f))
+    references = [line for line in lines if line.reference]
+    return [entrants[family] for family in order] + ([references] if references else [])
+
+
+def _head(line: Line) -> tuple[str, str]:
+    name = escape(f"{line.method} {line.variant}".strip()) + (" †" if line.stale else "")
+    rank = "" if line.rank is None else str(line.rank)
+    return (f"[bold]{rank}[/]", f"[bold]{name}[/]") if line.rank == 1 else (rank, name)
+
+
+def _tail(line: Line) -> tuple[str, ...]:
+    def number(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    mark = "[red]✗[/]" if line.collapsed_frac else ""
+    seeds = str(line.n_seeds or "")
+    return seeds, number(line.rankme, ".1f"), mark, number(line.samples_per_s, ".0f"), number(line.device_s, ".1f")
+
+
+def _score(line: Line | None) -> str:
+    if line is None:
+        return ""
+    if line.mean is None:
+        failed = [part.partition(":")[0] for part in line.status_counts.split() if not part.startswith("ok")]
+        return f"[red]{escape(failed[0])}[/]" if failed else ""
+    if line.ci95_lo is None or line.ci95_hi is None:
+        return f"{line.mean:.3f}      "
+    half = max(line.mean - line.ci95_lo, line.ci95_hi - line.mean)
+    return f"{line.mean:.3f} [dim]±{f'{half:.3f}'.removeprefix('0')}[/]"
+
+
+def _caption(board: Board, hidden: Sequence[Measure]) -> str:
+    words = ["score ± half of the 95 % interval (seeds and test units)"]
+    if any(line.collapsed_frac for line in board.lines):
+        words.append("✗ collapsed in some seed")
+    if any(line.stale for line in board.lines):
+        words.append("† older code")
+    if hidden:
+        words.append(f"{len(hidden)} more columns in the CSV")
+    return " · ".join(words)

@@ -1,0 +1,109 @@
+"""Loss formulas, each written once: SIGReg (LeJEPA), the view-to-centre distance, NT-Xent (SimCLR).
+
+Distances between predictions and targets are torch's own (``l1_loss``, ``smooth_l1_loss``, ``mse_loss``): pass the function.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather, all_reduce
+from torch.nn import functional as F
+
+
+def world_size() -> int:
+    """Number of processes that share the batch."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def half_rule(limit: float = 3.0, knots: int = 17) -> tuple[Tensor, Tensor]:
+    """Trapezoid on [0, limit], doubled for the symmetric half: (nodes, weights), weights times e^(−t²/2)."""
+    t = torch.linspace(0, limit, knots)
+    weight = torch.full((knots,), 2 * limit / (knots - 1))
+    weight[[0, -1]] /= 2
+    return t, weight * torch.exp(-t.square() / 2)
+
+
+def full_rule(limit: float = 5.0, knots: int = 17) -> tuple[Tensor, Tensor]:
+    """Trapezoid on [−limit, limit] (the paper's listing): (nodes, weights), weights times e^(−t²/2)."""
+    t = torch.linspace(-limit, limit, knots)
+    weight = torch.full((knots,), 2 * limit / (knots - 1))
+    weight[[0, -1]] /= 2
+    return t, weight * torch.exp(-t.square() / 2)
+
+
+class SIGReg(nn.Module):
+    """Sketched isotropic Gaussian regularisation (LeJEPA; vision.md 3.2): the mean over random directions of the
+    Epps–Pulley statistic of the projected batch against N(0, 1).
+
+    T = N·W·∫|φ̂(t) − e^(−t²/2)|² e^(−t²/2) dt with N·W the batch over all processes; about 1.05 for a standard normal
+    batch of any size, not 0. Always float32. Directions are drawn afresh at every call from a counter that is part of
+    the state, so they continue after a resume and are the same on every process.
+    """
+
+    nodes: Tensor
+    weights: Tensor
+
+    def __init__(self, slices: int = 256, rule: tuple[Tensor, Tensor] | None = None) -> None:
+        super().__init__()
+        self.slices = slices
+        nodes, weights = half_rule() if rule is None else rule
+        self.register_buffer("nodes", nodes, persistent=False)
+        self.register_buffer("weights", weights, persistent=False)
+        self.calls = 0
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.calls = state["calls"]
+
+    def directions(self, width: int, device: torch.device) -> Float[Tensor, "k s"]:
+        """Unit columns for this call."""
+        generator = torch.Generator(device=device).manual_seed(self.calls)
+        return F.normalize(torch.randn(width, self.slices, generator=generator, device=device), dim=0)
+
+    def statistic(self, y: Float[Tensor, "*v n s"]) -> Float[Tensor, "*v s"]:
+        """The Epps–Pulley statistic of each column over the batch axis n."""
+        angle = y[..., None] * self.nodes
+        real, imaginary = angle.cos().mean(-3), angle.sin().mean(-3)
+        world = world_size()
+        if world > 1:
+            real, imaginary = all_reduce(real) / world, all_reduce(imaginary) / world
+        gap = (real - torch.exp(-self.nodes.square() / 2)).square() + imaginary.square()
+        return y.shape[-2] * world * (gap * self.weights).sum(-1)
+
+    def forward(self, z: Float[Tensor, "*v n k"]) -> Float[Tensor, ""]:
+        """The mean statistic over directions (and over leading view axes, which share the directions)."""
+        with torch.autocast(z.device.type, enabled=False):
+            value = self.statistic(z.float() @ self.directions(z.shape[-1], z.device)).mean()
+        self.calls += 1
+        return value
+
+
+def distance_to_centre(z: Float[Tensor, "v n k"], centres: int | None = None) -> Float[Tensor, ""]:
+    """LeJEPA's invariance: mean over views, samples and dims of (μ − z)², μ the mean of the first ``centres`` (global)
+    views, with gradient through μ. For two views it is a quarter of their mean squared distance."""
+    centre = z[:centres].mean(0)
+    return (centre - z).square().mean()
+
+
+def nt_xent(a: Float[Tensor, "b k"], b: Float[Tensor, "b k"], temperature: float) -> Float[Tensor, ""]:
+    """SimCLR's loss: cross-entropy of each of the 2b views against its partner among the other 2b − 1, on cosines.
+
+    Several processes: the batch is gathered with gradient, and the mean is over the joint batch.
+    """
+    with torch.autocast(a.device.type, enabled=False):
+        a, b = a.float(), b.float()
+        if world_size() > 1:
+            a, b = torch.cat(all_gather(a)), torch.cat(all_gather(b))
+        z = F.normalize(torch.cat([a, b]), dim=-1)
+        logits = (z @ z.T / temperature).fill_diagonal_(-math.inf)
+        n = len(a)
+        partner = torch.arange(2 * n, device=z.device).roll(n)
+        return F.cross_entropy(logits, partner)

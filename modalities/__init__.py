@@ -1,0 +1,7 @@
+"""Adapters: one folder or file per modality; importing this package registers every data set."""
+
+from __future__ import annotations
+
+from modalities import ecg
+
+__all__ = ["ecg"]

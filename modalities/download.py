@@ -1,0 +1,224 @@
+"""Download: one fetcher for every modality's open data: licence notice, checksums, resume, progress.
+
+    python -m modalities.download ecg [mitbih] [--data ROOT]
+
+Every source is a folder on a server with a SHA256SUMS manifest. A file whose checksum matches is not fetched again, a file
+that arrives damaged is not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+import pooch
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jepakit.registry import did_you_mean
+from jepakit.types import DataError, UsageError
+
+WORKERS = 4  # connections at a time: the files are small, the server is a public service
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one data set lives: server folder, manifest, which of its files are wanted, licence.
+
+    path: folder below ``base_url``; files: patterns of wanted manifest entries; manifest_sha256: the manifest's own
+    checksum where it is known (else only the transport vouches for it); size: for the notice.
+    """
+
+    modality: str
+    dataset: str
+    path: str
+    files: tuple[str, ...]
+    licence: str
+    layout: str
+    size: str
+    manifest_sha256: str | None = None
+    base_url: str = "https://physionet.org/files"
+    manifest: str = "SHA256SUMS.txt"
+
+
+SOURCES = (
+    Source(
+        "ecg",
+        "mitbih",
+        "mitdb/1.0.0",
+        ("[12][0-9][0-9].hea", "[12][0-9][0-9].dat", "[12][0-9][0-9].atr", "RECORDS"),
+        "Open Data Commons Attribution License v1.0: cite Moody & Mark 2001 and Goldberger et al. 2000",
+        "100.hea, 100.dat, 100.atr … 234.atr",
+        "100 MB",
+    ),
+    Source(
+        "ecg",
+        "ludb",
+        "ludb/1.0.1",
+        ("ludb.csv", "RECORDS", "README", "LICENSE.txt", "data/*"),
+        "Open Data Commons Attribution License v1.0: cite Kalyakulina et al. 2020 and Goldberger et al. 2000",
+        "ludb.csv, data/1.hea, data/1.dat, data/1.i … data/200.v6",
+        "34 MB",
+        manifest_sha256="cccef1f3529519db8f26a333c97a6872a7d0e3e5c64a1448b76b161fd87fb75f",
+    ),
+    Source(
+        "ecg",
+        "ptbxl",
+        "ptb-xl/1.0.3",
+        ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt", "records100/*"),
+        "Creative Commons Attribution 4.0: cite Wagner et al. 2020 and Goldberger et al. 2000",
+        "ptbxl_database.csv, scp_statements.csv, records100/00000/00001_lr.hea, records100/00000/00001_lr.dat …",
+        "550 MB in 43,600 files",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What one call did: the folder, how many files came over the wire and how many were there already."""
+
+    folder: Path
+    downloaded: int
+    kept: int
+
+
+def fetch(
+    modality: str,
+    root: Path,
+    base_url: str | None = None,
+    *,
+    dataset: str | None = None,
+    sources: Sequence[Source] = SOURCES,
+    console: Console | None = None,
+) -> list[Fetched]:
+    """Fetches the data sets of ``modality`` (or only ``dataset``) into ``root/<modality>/<dataset>/``.
+
+    ``base_url`` replaces the server (a mirror with the same folders). Raises DataError when the server cannot be reached
+    (the sentence says what to put where by hand), lacks a file, or delivers a damaged one; UsageError for unknown names.
+    """
+    chosen = [source for source in sources if source.modality == modality]
+    if not chosen:
+        raise did_you_mean("downloadable modality", modality, sorted({source.modality for source in sources}))
+    if dataset is not None:
+        known = [source.dataset for source in chosen]
+        chosen = [source for source in chosen if source.dataset == dataset]
+        if not chosen:
+            raise did_you_mean(f"downloadable {modality} data set", dataset, known)
+    console = console or Console(stderr=True)
+    return [_fetch_one(source, Path(root), base_url, console) for source in chosen]
+
+
+def _fetch_one(source: Source, root: Path, base_url: str | None, console: Console) -> Fetched:
+    folder = root / source.modality / source.dataset
+    url = f"{(base_url or source.base_url).rstrip('/')}/{source.path}"
+    console.print(f"{source.modality}/{source.dataset} ({source.size}) from {url}", highlight=False)
+    console.print(f"Licence: {source.licence}.", highlight=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot create {folder} ({error.strerror}); choose a writable folder with --data") from error
+    # The manifest is fetched anew each time, so that a repaired source is noticed.
+    listing = folder / source.manifest
+    _get(source, folder, url, source.manifest, source.manifest_sha256)
+    wanted = _read_manifest(listing, source)
+    missing = [name for name, checksum in wanted.items() if not _matches(folder / name, checksum)]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    stop = threading.Event()
+    with Progress(*columns, console=console) as progress, ThreadPoolExecutor(WORKERS) as pool:
+        bar = progress.add_task(f"{source.modality}/{source.dataset}", total=len(wanted))
+        progress.advance(bar, len(wanted) - len(missing))
+
+        def one(name: str) -> None:
+            if stop.is_set():
+                return
+            _get(source, folder, url, name, wanted[name])
+            progress.advance(bar)
+
+        try:
+            for _ in pool.map(one, missing):
+                pass
+        finally:  # after the first failure, or Ctrl-C, the files still waiting are not begun
+            stop.set()
+    return Fetched(folder, len(missing), len(wanted) - len(missing))
+
+
+def _get(source: Source, folder: Path, url: str, name: str, checksum: str | None) -> None:
+    """One file through a temporary file in its own folder; in place only when its checksum is right."""
+    target = folder / name
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        downloader = pooch.HTTPDownloader(timeout=30, headers={"User-Agent": "jepakit"})
+        pooch.core.stream_download(
+            f"{url}/{name}", target, None if checksum is None else f"sha256:{checksum}", downloader
+        )
+    except requests.HTTPError as error:
+        status = error.response.status_code if error.response is not None else "an error"
+        raise DataError(f"{url}/{name} cannot be fetched (the server answers {status}); try again later") from error
+    except requests.RequestException as error:
+        raise DataError(
+            f"cannot reach {url}; without a network, put the files ({source.layout}) into {folder} by hand"
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"{name} arrived damaged from {url} (its SHA-256 is not the listed one) and was not kept; run the same "
+            "command again"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot write {target} ({error.strerror}); free space or choose another --data") from error
+
+
+def _matches(path: Path, checksum: str) -> bool:
+    return path.is_file() and pooch.file_hash(str(path), alg="sha256") == checksum
+
+
+def _read_manifest(file: Path, source: Source) -> dict[str, str]:
+    """Wanted file names → SHA-256. Names that would leave the folder are refused."""
+    wanted = {}
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        checksum, _, name = line.strip().partition(" ")
+        name = name.lstrip(" *")
+        if not any(fnmatch(name, pattern) for pattern in source.files):
+            continue
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or len(checksum) != 64:
+            raise DataError(f"the manifest {file} has an impossible line '{line.strip()}'; delete it and fetch again")
+        wanted[name] = checksum.lower()
+    if not wanted:
+        raise DataError(f"the manifest {file} lists none of the files of {source.dataset}; delete it and fetch again")
+    return wanted
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 3 after one sentence on what is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m modalities.download", description="Fetch the open data sets.")
+    parser.add_argument("modality", choices=sorted({source.modality for source in SOURCES}))
+    parser.add_argument("--data", type=Path, help="data root (default: $JEPAKIT_DATA, else ./data)")
+    parser.add_argument("dataset", nargs="?", help="only this data set")
+    parser.add_argument("--dataset", dest="named", help="the same, as an option")
+    parser.add_argument("--base-url", help="a mirror with the same folders")
+    chosen = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    root = chosen.data or Path(os.environ.get("JEPAKIT_DATA") or "data")
+    try:
+        only = chosen.named or chosen.dataset
+        for done in fetch(chosen.modality, root, chosen.base_url, dataset=only, console=console):
+            console.print(f"{done.folder}: {done.downloaded} files fetched, {done.kept} already there.", soft_wrap=True)
+    except UsageError as error:
+        console.print(str(error), style="red", soft_wrap=True, markup=False, highlight=False)
+        return 3
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on from here", style="yellow")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

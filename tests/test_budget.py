@@ -1,0 +1,45 @@
+"""Budgets: the promises a preset makes, whatever its numbers are."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from benchmark import budget, plugin
+from jepakit.pretrain import Training
+from jepakit.registry import probes
+from jepakit.types import UsageError
+
+
+@pytest.mark.parametrize("preset", budget.PRESETS.values(), ids=lambda preset: preset.name)
+def test_a_preset_can_be_run(preset: budget.Preset) -> None:
+    plugin.everything()
+    assert set(preset.training) <= {field.name for field in fields(Training)}
+    assert set(preset.probes) <= set(probes)
+    size = preset.size
+    assert size.dim % size.heads == 0
+    assert size.predictor_dim % size.predictor_heads == 0
+
+
+def test_only_smoke_is_not_published_and_only_smoke_cuts_the_data() -> None:
+    assert [p.name for p in budget.PRESETS.values() if not p.published] == ["smoke"]
+    assert [p.name for p in budget.PRESETS.values() if p.limit] == ["smoke"]
+
+
+def test_published_presets_have_at_least_three_seeds_and_grow() -> None:
+    published = [p for p in budget.PRESETS.values() if p.published]
+    assert all(p.seeds >= 3 for p in published)
+    samples = [p.training["steps"] * p.training["batch_size"] for p in budget.PRESETS.values()]
+    assert samples == sorted(samples)
+
+
+def test_full_is_the_xs_encoder_of_the_specification() -> None:
+    full = budget.preset("full")  # signals.md 1: XS is 192 wide and 8 deep, with a predictor 96 wide and 8 deep
+    assert (full.size.dim, full.size.depth, full.size.predictor_dim, full.size.predictor_depth) == (192, 8, 96, 8)
+    assert full.seeds >= 5
+
+
+def test_unknown_preset_suggests_the_nearest() -> None:
+    with pytest.raises(UsageError, match="no preset named 'quik'; did you mean 'quick'"):
+        budget.preset("quik")

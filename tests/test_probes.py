@@ -1,0 +1,315 @@
+"""Probes: oracles (separable, shuffled), scikit-learn as reference, the seal on test, pooling of windows, missing labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import scipy.special
+import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier
+
+import benchmark.probes.linear as linear
+from benchmark.features import Features
+from benchmark.metrics import get
+from benchmark.probes import Fitted, Probe, Sealed, SealedError, evaluate
+from benchmark.probes.base import pool, standardise, standardiser
+from jepakit import registry
+from jepakit.types import PARTS, Data, DataError, Part, Task, UsageError
+
+CLASS = Task("shape", "class", "macro_f1", ("a", "b", "c"))
+KINDS = {
+    "class": CLASS,
+    "multilabel": Task("signs", "multilabel", "macro_auroc", ("a", "b", "c")),
+    "regression": Task("age", "regression", "r2"),
+    "dense": Task("waves", "dense", "macro_f1", ("a", "b", "c")),
+}
+PROBES = ("linear", "knn")
+
+
+def problem(kind: str, *, shuffle: bool = False, noise: float = 0.3, sizes: tuple[int, ...] = (400, 200, 300)):
+    """Features that carry the labels of the kind linearly, in a rotated space with an offset."""
+    features: dict[Part, Features] = {}
+    data: dict[Part, Data] = {}
+    fixed = np.random.default_rng(7)
+    mix, direction = fixed.normal(size=(12, 12)), fixed.normal(size=(3, 12))
+    for part, n, seed in zip(PARTS, sizes, (0, 1, 2), strict=True):
+        rng = np.random.default_rng(seed)
+        tokens = 5 if kind == "dense" else 1
+        if kind in ("class", "dense"):
+            label = rng.integers(0, 3, (n, tokens))
+            code = np.eye(3)[label]
+        elif kind == "multilabel":
+            label = (rng.random((n, tokens, 3)) < 0.4).astype(np.float32)
+            code = label
+        else:
+            label = rng.normal(size=(n, tokens))
+            code = label[..., None] * [1, 0, 0]
+        if shuffle:
+            label = rng.permuted(label, axis=0) if kind != "multilabel" else label[rng.permutation(n)]
+        x = (4 * code @ direction + noise * rng.normal(size=(n, tokens, 12))) @ mix + 10
+        x = x.astype(np.float32)
+        features[part] = Features(x.mean(1), x if kind == "dense" else None)
+        column = torch.from_numpy(label if kind == "dense" else label[:, 0])
+        column = column.float() if kind in ("multilabel", "regression") else column.long()
+        data[part] = Data(torch.zeros(n, 1), {KINDS[kind].name: column}, np.char.add("p", (np.arange(n) // 4).astype(str)))
+    return features, data
+
+
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_separable_labels_are_found(probe: str, kind: str):
+    features, data = problem(kind)
+    score = evaluate(probe, features, data, KINDS[kind], 0)
+    # Neighbours by cosine see directions, not lengths: a value along one line is found only roughly.
+    least = 0.99 if kind != "regression" else {"linear": 0.95, "knn": 0.7}[probe]
+    assert min(score.value, score.val) > least - 0.02 and score.chosen
+    assert (score.task, score.probe, score.metric, score.kind) == (KINDS[kind].name, probe, KINDS[kind].metric, kind)
+    rows = 300 * (5 if kind == "dense" else 1)
+    assert len(score.predictions) == len(score.labels) == len(score.units) == rows
+    assert get(score.metric)(score.labels, score.predictions) == score.value
+    if kind == "dense":
+        assert list(score.units[:21]) == ["p0"] * 20 + ["p1"]
+
+
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_shuffled_labels_are_at_chance(probe: str, kind: str):
+    features, data = problem(kind, shuffle=True, sizes=(400, 400, 1000))
+    score = evaluate(probe, features, data, KINDS[kind], 0)
+    chance = get(score.metric).chance(score.labels)
+    # Four standard errors of a share of 1/3 over 1,000 rows; F1 of three even classes and AUROC vary less or alike.
+    margin = 4 * np.sqrt(1 / 3 * 2 / 3 / 1000)
+    assert score.value < chance + margin
+    assert kind == "regression" or score.value > chance - 3 * margin
+
+
+def test_logistic_regression_equals_scikit_learn():
+    """The whole path against sklearn's own solver at tight tolerance, on nearly collinear unbalanced features."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(3, 600, p=[0.8, 0.15, 0.05])
+    x = (rng.normal(size=(600, 10)) * 10.0 ** -np.arange(0, 2, 0.2) + 0.6 * rng.normal(size=(3, 10))[y]) @ rng.normal(size=(10, 10))
+    x = standardise(x.astype(np.float32), *standardiser(x.astype(np.float32)))
+    found = []
+    linear._logistic_path(x, y, CLASS, lambda chosen, weight, bias: found.append((chosen, x @ weight + bias)))
+    assert len(found) == 2 * len(linear.PENALTIES)
+    for chosen, logits in found:
+        weighting = None if chosen["weighting"] == "none" else "balanced"
+        oracle = LogisticRegression(C=1 / (600 * chosen["penalty"]), class_weight=weighting, max_iter=20_000, tol=1e-9)
+        wanted = oracle.fit(x.astype(np.float64), y).predict_proba(x.astype(np.float64))
+        np.testing.assert_allclose(scipy.special.softmax(logits, 1), wanted, atol=0.02)
+
+
+def test_sigmoids_equal_scikit_learn():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 6)).astype(np.float32)
+    y = (x[:, :2] + rng.normal(size=(400, 2)) > 0.5).astype(np.float32)
+    found = []
+    linear._logistic_path(x, y, KINDS["multilabel"], lambda chosen, weight, bias: found.append((chosen, weight)))
+    for chosen, weight in found:
+        for c in range(2):
+            oracle = LogisticRegression(C=1 / (400 * chosen["penalty"]), max_iter=5000, tol=1e-9).fit(x, y[:, c])
+            np.testing.assert_allclose(weight[:, c], oracle.coef_[0], atol=0.02 * np.abs(oracle.coef_).max() + 1e-3)
+
+
+def test_ridge_equals_scikit_learn():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 8)).astype(np.float32)
+    x -= x.mean(0)
+    y = x @ rng.normal(size=8) + rng.normal(size=200) + 40
+    found = []
+    linear._ridge_path(x, y, KINDS["regression"], lambda chosen, weight, bias: found.append((chosen, weight, bias)))
+    for chosen, weight, bias in found[::6]:
+        oracle = Ridge(alpha=200 * chosen["penalty"]).fit(x.astype(np.float64), y)
+        np.testing.assert_allclose(weight, oracle.coef_, atol=1e-4)
+        assert bias == pytest.approx(oracle.intercept_, abs=1e-3)
+
+
+def test_one_neighbour_equals_scikit_learn():
+    features, data = problem("class", noise=8.0)
+    score = evaluate("knn", features, data, CLASS, 0)
+    k = score.chosen["k"]
+    mean, inverse = standardiser(features["train"].pooled)
+    train, test = (standardise(features[part].pooled, mean, inverse) for part in ("train", "test"))
+    oracle = KNeighborsClassifier(k, metric="cosine", weights=lambda distance: np.exp(-distance / 0.07))
+    wanted = oracle.fit(train, data["train"].labels["shape"]).predict(test)
+    assert (score.predictions.argmax(1) == wanted).mean() > 0.99
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_scores_do_not_depend_on_the_scale_and_offset_of_features(probe: str):
+    features, data = problem("class", noise=6.0)
+    other = {part: Features(value.pooled * 1e-3 + 5e-3) for part, value in features.items()}
+    one, two = (evaluate(probe, f, data, CLASS, 0) for f in (features, other))
+    assert one.value == pytest.approx(two.value, abs=0.02)
+
+
+def test_constant_dimensions_carry_nothing():
+    features, data = problem("class")
+    wide = {part: Features(np.c_[value.pooled, np.full(len(value), 1e4, np.float32)]) for part, value in features.items()}
+    assert np.isfinite(evaluate("linear", wide, data, CLASS, 0).predictions).all()
+    wide["test"].pooled[:, -1] += 1e4  # a sensor that only ever moves in the test part
+    assert evaluate("linear", wide, data, CLASS, 0).value > 0.99
+
+
+class Spy(Probe):
+    """A probe that tries to look at the test part while it is being fitted."""
+
+    peek: object = None
+    seen: tuple[int, ...] = ()
+
+    def fit(self, train, train_label, val, val_label, task, seed, val_record=None) -> Fitted:  # type: ignore[no-untyped-def]
+        if Spy.peek is not None:
+            Spy.peek["test"]  # type: ignore[index]
+        Spy.seen = (len(train), len(val), len(train_label), len(val_label))
+        return Fitted({}, 0.5, lambda x: np.zeros((len(x), 3)))
+
+
+@pytest.fixture
+def spy() -> Iterator[type[Spy]]:
+    registry.probes.register("spy", kinds=("class",))(Spy)
+    Spy.peek = None
+    yield Spy
+    del registry.probes._entries["spy"]
+
+
+def test_a_probe_that_reads_test_before_it_has_chosen_fails(spy: type[Spy]):
+    features, data = problem("class")
+    sealed_data, sealed_features = Sealed(data), Sealed(features)
+    evaluate("spy", sealed_features, sealed_data, CLASS, 0)  # an honest one is scored
+    assert spy.seen == (400, 200, 400, 200)
+    for spied in (sealed_data, sealed_features):
+        spy.peek = spied
+        with pytest.raises(SealedError):
+            evaluate("spy", sealed_features, sealed_data, CLASS, 0)
+    with pytest.raises(SealedError):  # and the seal is back afterwards
+        sealed_data["test"]
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_nothing_of_test_reaches_the_choice(probe: str):
+    """Other test features and labels change neither what is chosen nor the validation score."""
+    features, data = problem("class", noise=6.0)
+    one = evaluate(probe, features, data, CLASS, 0)
+    rng = np.random.default_rng(9)
+    features["test"] = Features(rng.normal(size=(300, 12)).astype(np.float32) * 100)
+    data["test"] = dataclasses.replace(data["test"], labels={"shape": torch.from_numpy(rng.integers(0, 3, 300))})
+    two = evaluate(probe, features, data, CLASS, 0)
+    assert (one.chosen, one.val) == (two.chosen, two.val)
+    assert one.value != two.value
+
+
+@pytest.mark.parametrize("kind", ["class", "multilabel"])
+def test_windows_of_a_record_are_judged_together(kind: str):
+    """Four windows per record: mean (headline) and max of the logits, computed here by hand."""
+    features, data = problem(kind, noise=8.0)
+    name = KINDS[kind].name
+    task = dataclasses.replace(KINDS[kind], metric="macro_auroc")
+    for part in PARTS:
+        one, n = data[part], len(data[part])
+        first = torch.arange(n) // 4 * 4
+        label = one.labels[name][first]
+        # Records in an order that is not alphabetical, windows of a record side by side.
+        record = np.array([f"r{999 - i // 4}" for i in range(n)])
+        shift = 3.0 * (one.labels[name] != label).float().reshape(n, -1).mean(1).numpy()
+        features[part] = Features(features[part].pooled + shift[:, None])
+        data[part] = dataclasses.replace(one, labels={name: label}, record=record)
+    score = evaluate("linear", features, data, task, 0)
+    alone = {part: dataclasses.replace(value, record=None) for part, value in data.items()}
+    assert len(score.labels) == 75 and list(score.units[:3]) == ["p0", "p1", "p2"]
+    np.testing.assert_array_equal(score.labels, data["test"].labels[name][::4])
+    assert set(score.extras) >= {"macro_auroc_max"}
+    # The fitted map may be another one (it is chosen on records), so pool the windows of the same choice.
+    fixed = {"val": data["val"], "train": data["train"], "test": alone["test"]}
+    windows = evaluate("linear", features, fixed, task, 0)
+    assert windows.chosen == score.chosen
+    stacked = windows.predictions.reshape(75, 4, -1)
+    np.testing.assert_allclose(score.predictions, stacked.mean(1), rtol=1e-4, atol=1e-4)
+    assert score.extras["macro_auroc_max"] == pytest.approx(get("macro_auroc")(score.labels, stacked.max(1)), abs=1e-6)
+    other = evaluate("linear", features, data, dataclasses.replace(task, aggregate="max"), 0)
+    assert "macro_auroc_mean" in other.extras
+
+
+def test_pool_keeps_the_order_of_first_appearance():
+    record = np.array(["z", "a", "z", "m", "a"])
+    rows = np.array([1.0, 2.0, 5.0, 7.0, 4.0])
+    assert pool(rows, record, "first").tolist() == [1, 2, 7]
+    assert pool(rows, record, "mean").tolist() == [3, 3, 7]
+    assert pool(rows, record, "max").tolist() == [5, 4, 7]
+
+
+def test_a_record_with_two_labels_is_an_error():
+    features, data = problem("class")
+    data["test"] = dataclasses.replace(data["test"], record=np.repeat(["a", "b"], 150))
+    with pytest.raises(ValueError, match="different labels"):
+        evaluate("linear", features, data, CLASS, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_without_a_label_are_dropped(kind: str):
+    features, data = problem(kind)
+    name = KINDS[kind].name
+    for part in PARTS:
+        label = data[part].labels[name].clone()
+        label[::2] = -1 if kind in ("class", "dense") else float("nan")
+        features[part].pooled[::2] = 1e6  # would be noticed
+        if features[part].tokens is not None:
+            features[part].tokens[::2] = 1e6
+        data[part] = dataclasses.replace(data[part], labels={name: label})
+    score = evaluate("linear", features, data, KINDS[kind], 0)
+    assert len(score.labels) == 150 * (5 if kind == "dense" else 1)
+    assert score.value > 0.95
+
+
+def test_a_class_that_train_never_shows_is_never_predicted():
+    features, data = problem("class")
+    data["train"].labels["shape"][data["train"].labels["shape"] == 2] = -1
+    for probe in PROBES:
+        score = evaluate(probe, features, data, CLASS, 0)
+        assert score.predictions.shape == (300, 3) and np.isfinite(score.predictions).all()
+        assert not (score.predictions.argmax(1) == 2).any()
+
+
+def test_impossible_tasks_end_in_one_sentence(spy: type[Spy]):
+    features, data = problem("class")
+    with pytest.raises(UsageError, match="did you mean 'linear'"):
+        evaluate("linaer", features, data, CLASS, 0)
+    with pytest.raises(UsageError, match="'spy' cannot do regression"):
+        evaluate("spy", features, data, KINDS["regression"], 0)
+    with pytest.raises(UsageError, match="metric"):
+        evaluate("linear", features, data, dataclasses.replace(CLASS, metric="macro_f3"), 0)
+    with pytest.raises(DataError, match="no labels in the train part"):
+        evaluate("linear", features, data, KINDS["regression"], 0)
+    single = {**data, "train": dataclasses.replace(data["train"], labels={"shape": torch.zeros(400, dtype=torch.long)})}
+    with pytest.raises(DataError, match="one class only"):
+        evaluate("linear", features, single, CLASS, 0)
+    none = {**data, "test": dataclasses.replace(data["test"], labels={"shape": torch.full((300,), -1)})}
+    with pytest.raises(DataError, match="no labelled row in the test part"):
+        evaluate("linear", features, none, CLASS, 0)
+    flat = {**data, "val": dataclasses.replace(data["val"], labels={"shape": torch.zeros(200, dtype=torch.long)})}
+    with pytest.raises(DataError, match="nothing can be chosen"):
+        evaluate("linear", features, flat, dataclasses.replace(CLASS, metric="macro_auroc"), 0)
+    with pytest.raises(ValueError, match="tokens=True"):
+        evaluate("linear", features, problem("dense")[1], KINDS["dense"], 0)
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_same_seed_same_bits(probe: str):
+    features, data = problem("class", noise=6.0)
+    one, two = (evaluate(probe, features, data, CLASS, 3) for _ in range(2))
+    np.testing.assert_array_equal(one.predictions, two.predictions)
+
+
+def test_speed_of_the_whole_path():
+    """15,000 × 96 features, 4 unbalanced classes: every penalty and weighting within seconds on one thread."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(4, 15_000, p=[0.85, 0.08, 0.05, 0.02])
+    x = rng.normal(size=(15_000, 96)) * np.arange(1, 97) ** -0.7 + 0.3 * rng.normal(size=(4, 96))[y]
+    task = Task("beat", "class", "macro_f1", ("N", "S", "V", "F"))
+    start = time.process_time()
+    registry.probes["linear"].make().fit(x.astype(np.float32), y, x[:3000].astype(np.float32), y[:3000], task, 0)
+    assert time.process_time() - start < 15  # a few seconds on an idle core
