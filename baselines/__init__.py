@@ -1,4 +1,7 @@
-"""Rows that every JEPA is compared with, one file each. Importing this package registers every file in it: adding a method is adding a file."""
+"""Rows that every JEPA is compared with, one file each.
+
+Importing this package registers every file in it: adding a row is adding a file.
+"""
 
 import importlib
 import pkgutil

@@ -15,7 +15,8 @@ from typing import Any
 
 from benchmark import plugin, record
 from benchmark.cell import Cell
-from benchmark.run import Outcome, describe, run_cell
+from benchmark.outcome import Outcome, describe
+from benchmark.run import run_cell
 from jepakit import pretrain
 from jepakit.modality import Modality
 from jepakit.registry import datasets
@@ -112,6 +113,7 @@ def _free_memory() -> int:
 class _Worker:
     process: SpawnProcess
     pipe: Connection
+    ready: bool = False
     task: tuple[int, Cell] | None = None
 
 
@@ -129,7 +131,7 @@ class _Pool:
                 while todo and len(self.workers) < self.jobs:
                     self._start()
                 for worker in self.workers:
-                    if worker.task is None and todo:
+                    if worker.ready and worker.task is None and todo:
                         worker.task = todo.pop(0)
                         worker.pipe.send(worker.task)
                 for pipe in wait([worker.pipe for worker in self.workers]):
@@ -158,7 +160,9 @@ class _Pool:
         except (EOFError, OSError):
             self._bury(worker)
             return
-        if kind == "say":
+        if kind == "ready":
+            worker.ready = True
+        elif kind == "say":
             self.say(*content)
         elif kind == "record":
             worker.task = None
@@ -190,7 +194,9 @@ class _Pool:
     def _stop(self, grace: float) -> None:
         """Interrupt the workers once, give them time to save, then end those that remain (by their own id)."""
         for worker in self.workers:
-            if worker.task is None:
+            if not worker.ready:  # still importing, deaf to signals: nothing is lost
+                worker.process.kill()
+            elif worker.task is None:
                 worker.pipe.close()
             elif worker.process.pid and worker.process.is_alive():
                 os.kill(worker.process.pid, signal.SIGINT)
@@ -215,6 +221,7 @@ def _work(pipe: Connection, options: Options) -> None:
     current = ""
     try:
         plugin.everything(options.plugins)
+        pipe.send(("ready",))
         while True:
             number, cell = pipe.recv()
             if modality is None or current != cell.name:

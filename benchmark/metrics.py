@@ -83,19 +83,21 @@ def auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = N
     """Area under the ROC curve of every class under every row weighting, ties counted one half.
 
     labels (n, c) booleans, scores (n, c), weights (r, n) row multiplicities or None for all ones → (r, c); NaN where a
-    class has not both outcomes. The formula is the weighted Mann-Whitney statistic: one sort per class for all weightings.
+    class has not both outcomes. The formula is the weighted Mann-Whitney statistic: one sort of the negatives of a class
+    serves all weightings.
     """
-    weights = np.ones((1, len(labels))) if weights is None else np.asarray(weights, dtype=np.float64)
+    weights = np.ones((1, len(labels))) if weights is None else weights
     out = np.full((len(weights), labels.shape[1]), np.nan)
     for c in range(labels.shape[1]):
-        order = np.argsort(scores[:, c], kind="stable")
-        ranked, positive = scores[order, c], labels[order, c]
-        starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])  # first row of each group of tied scores
-        w = weights[:, order]
-        pos = np.add.reduceat(w * positive, starts, axis=1)
-        neg = np.add.reduceat(w * ~positive, starts, axis=1)
-        pairs = pos.sum(1) * neg.sum(1)
-        wins = (pos * (np.cumsum(neg, axis=1) - neg / 2)).sum(1)
+        positive = labels[:, c]
+        yes, no = scores[positive, c], scores[~positive, c]
+        order = np.argsort(no, kind="stable")
+        below = np.zeros((len(weights), len(no) + 1), dtype=weights.dtype)
+        np.cumsum(weights[:, np.flatnonzero(~positive)[order]], axis=1, out=below[:, 1:])
+        low, high = np.searchsorted(no[order], yes, "left"), np.searchsorted(no[order], yes, "right")
+        pos = weights[:, positive].astype(np.float64)
+        pairs = pos.sum(1) * below[:, -1]
+        wins = (pos * (below[:, low].astype(np.float64) + below[:, high])).sum(1) / 2
         np.divide(wins, pairs, out=out[:, c], where=pairs > 0)
     return out
 

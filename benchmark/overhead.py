@@ -21,7 +21,7 @@ from rich.table import Table
 import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
 import modalities  # noqa: F401 - registers
-from benchmark.atomic import write_text
+from benchmark.atomic import write_bytes
 from benchmark.budget import preset
 from jepakit.modality import Modality
 from jepakit.pretrain import Training, build, decay_groups, fit
@@ -83,7 +83,8 @@ def measure(method: str, modality: Modality, budget: str, steps: int, rounds: in
     row = {f"bare_{name}_ms": float(np.median([p[name] for p in plain])) for name in plain[0]}
     overhead = float(np.median([o / p["total"] - 1 for o, p in zip(ours, plain, strict=True)]))
     return {
-        "method": method, "dataset": f"{modality.name}/{modality.dataset}", "preset": budget, "steps": steps, "rounds": rounds,
+        "method": method, "dataset": f"{modality.name}/{modality.dataset}",
+        "preset": budget, "steps": steps, "rounds": rounds,
         **row, "suite_ms": float(np.median(ours)), "overhead": overhead,
         "objective_share": row["bare_forward_ms"] / row["bare_total_ms"] / (1 + overhead)
         + row["bare_backward_ms"] / row["bare_total_ms"] / (1 + overhead),
@@ -105,9 +106,17 @@ def main(arguments: list[str] | None = None) -> int:
     modality.data("train")
     rows = [measure(m, modality, chosen.preset, chosen.steps, chosen.rounds) for m in chosen.methods.split(",")]
     frame = pd.DataFrame(rows)
-    write_text(chosen.results / "overhead.csv", frame.to_csv(index=False, float_format="%.4f"))
+    write_bytes(chosen.results / "overhead.csv", frame.to_csv(index=False, float_format="%.4f").encode())
     table = Table(title=f"ms per step, one thread, median of {chosen.rounds} interleaved rounds")
-    shown = ["method", "bare_data_ms", "bare_forward_ms", "bare_backward_ms", "bare_update_ms", "bare_total_ms", "suite_ms"]
+    shown = [
+        "method",
+        "bare_data_ms",
+        "bare_forward_ms",
+        "bare_backward_ms",
+        "bare_update_ms",
+        "bare_total_ms",
+        "suite_ms",
+    ]
     for name in (*shown, "overhead", "objective"):
         table.add_column(name.replace("bare_", "").replace("_ms", ""), justify="left" if name == "method" else "right")
     for row in rows:

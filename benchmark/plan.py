@@ -34,6 +34,10 @@ def plan(request: Request, root: Path | None, results: Path, *, remember: bool =
     out = Plan()
     names = request.methods or tuple(methods)
     _known_settings(request, names)
+    for method in names:  # wrong settings are found before any data are read
+        for dataset in request.datasets:
+            name = f"{request.modality}/{dataset}"
+            resolve(name, method, request.preset, request.seeds[0], _own(request, method), {})
     for dataset in request.datasets:
         name = f"{request.modality}/{dataset}"
         modality = out.modalities[name] = datasets[name].make(root)

@@ -75,11 +75,11 @@ class Display:
         self.finished.add(index)
         if not cached:
             self.ran += self.weights[index]
-        took = "cached" if cached else clock(record["cost"].get("wall_s"))
+        took = "cached" if cached else f"{clock(record['cost'].get('wall_s'))}; {self.eta_text()}"
         colour = COLOURS.get(record["status"], "red")
         self.console.print(
             f"[{colour}]{len(self.finished):>3}/{len(self.cells)}[/] {self.label(index)}  "
-            f"{escape(score_line(record))}  [dim]{took}; {self.eta_text()}[/]",
+            f"{escape(score_line(record))}  [dim]{took}[/]",
             highlight=False,
             soft_wrap=True,
         )

@@ -30,8 +30,9 @@ class Request:
 def parse(words: Sequence[str]) -> Request:
     """``ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 train.lr=1e-3`` → Request.
 
-    The word without an equals sign is the modality; defaults: its default data set, all methods, the preset's seeds. Commas separate the
-    items of dataset, method, seed and probe and the numbers of a pair (train.weight_decay=0.01,0.1). Raises UsageError.
+    The word without an equals sign is the modality; defaults: its default data set, all methods, the preset's seeds.
+    Commas separate the items of dataset, method, seed and probe and the numbers of a pair
+    (train.weight_decay=0.01,0.1). Raises UsageError.
     """
     known = sorted({name.partition("/")[0] for name in datasets})
     modality = next((word for word in words if "=" not in word), None)

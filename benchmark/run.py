@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +13,23 @@ import numpy as np
 import torch
 
 from benchmark import cost, diagnostics, features, metrics, probes, record
-from benchmark.atomic import write_bytes
 from benchmark.cache import Cache
 from benchmark.cell import Cell
 from benchmark.features import Features
 from benchmark.lock import locked
+from benchmark.outcome import CellTimeout, Outcome, classify, describe, describe_data
 from benchmark.subset import limited
+from benchmark.watch import WatchLog
 from jepakit import pretrain, registry
 from jepakit.modality import Modality
 from jepakit.objective import Objective
-from jepakit.pretrain import Diverged
-from jepakit.registry import methods
 from jepakit.types import PARTS, Data, Part, Task, UsageError
 
 # say(stage, fraction of the cell that is done, detail)
 Say = Callable[[str, float, str], None]
 WATCHES = 10  # how often features are looked at during pre-training
-WATCHED_ROWS = 512  # rows of the fixed validation batch
 CHECKPOINTS = 10
-FOLDERS = re.compile(r"(?<![\w.])~?/(?:[^/\s'\"]+/)*")  # of absolute paths: a record names no machine's folders
 PRETRAIN_SHARE = 0.8  # of a cell's time, for the progress bar only
-
-
-class CellTimeout(Exception):
-    """The cell ran longer than the person allowed."""
-
-
-@dataclass
-class Outcome:
-    """What a cell has found out so far; a failure keeps everything that came before it."""
-
-    status: str = "ok"
-    reason: str | None = None
-    scores: list[dict[str, Any]] = field(default_factory=list)
-    predictions: dict[str, np.ndarray] = field(default_factory=dict)
-    diagnostics: dict[str, Any] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
 
 
 def quiet(stage: str, fraction: float, detail: str) -> None:
@@ -213,43 +188,6 @@ def _pretrain(
     return plain
 
 
-class WatchLog:
-    """Losses and diagnostics of a fixed validation batch during training; kept beside the checkpoint for a resume."""
-
-    def __init__(self, folder: Path, modality: Modality, val: Data, device: str) -> None:
-        self.path = folder / "watch.json"
-        self.modality, self.device = modality, device
-        self.index = torch.arange(0, len(val), max(1, -(-len(val) // WATCHED_ROWS)))
-        self.rows = Data(
-            val.x[self.index],
-            {},
-            val.unit[self.index.numpy()],
-            extra={name: column[self.index] for name, column in val.extra.items()},
-        )
-        try:
-            self.history: list[dict[str, Any]] = json.loads(self.path.read_bytes())
-        except (OSError, ValueError):
-            self.history = []
-
-    def __call__(self, step: int, losses: Mapping[str, float], objective: Objective) -> None:
-        row: dict[str, Any] = {"step": step, **losses}
-        try:
-            pooled = features.extract(objective.encoder(), self.modality, self.rows, device=self.device).pooled
-        except ValueError:  # features that are not finite: the loss or the final features will say so
-            row["collapsed"] = None
-        else:
-            row |= diagnostics.measure(pooled) | {"collapsed": diagnostics.verdict(pooled)}
-        self.history[:] = [old for old in self.history if old["step"] < step] + [record.clean(row)]
-        write_bytes(self.path, json.dumps(self.history).encode())
-
-    def collapse_step(self) -> int | None:
-        """First watched step from which on the features stayed collapsed."""
-        first = None
-        for row in self.history:
-            first = (first or row["step"]) if row["collapsed"] else None
-        return first
-
-
 def _diagnose(val: Features, facts: Mapping[str, Any], outcome: Outcome) -> None:
     reason = diagnostics.verdict(val.pooled) if facts["trains"] else None
     outcome.diagnostics = {
@@ -304,62 +242,8 @@ def pack(score: probes.Score) -> dict[str, np.ndarray]:
     return {f"{score.task}.{score.probe}.pred": pred, f"{score.task}.label": label, f"{score.task}.unit": unit}
 
 
-def classify(error: Exception) -> tuple[str, str]:
-    """(status, one short line without paths) of a failure."""
-    text = " ".join(str(error).split())
-    if isinstance(error, CellTimeout):
-        return "timeout", text
-    if isinstance(error, Diverged) or (isinstance(error, ValueError) and "non-finite" in text):
-        return "nan", text
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
-    ):
-        return "oom", "out of memory; take a smaller size or train.batch_size"
-    return "error", f"{type(error).__name__}: {FOLDERS.sub('', text)}"[:300].rstrip(": ")
-
-
 def seed_everything(seed: int) -> None:
     """Every global generator; what runs inside training is seeded per step by ``jepakit.pretrain``."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - third-party code may draw from it
     torch.manual_seed(seed)
-
-
-def describe_data(rows: Mapping[Part, Data]) -> dict[str, Any]:
-    """Rows, units and repairs of each part, as they enter the record."""
-    facts: dict[str, Any] = {"repairs": {part: dict(data.repairs) for part, data in rows.items() if data.repairs}}
-    for part, data in rows.items():
-        facts |= {f"n_{part}": len(data), f"units_{part}": len(np.unique(data.unit))}
-    return facts
-
-
-def describe(cell: Cell, outcome: Outcome) -> record.Record:
-    """The record of what was asked for and what came out."""
-    info = methods[cell.method].info
-    identity = cell.identity()
-    history: list[dict[str, Any]] = outcome.facts.get("history", [])
-    return {
-        "schema": record.SCHEMA,
-        "key": cell.key,
-        "identity": identity,
-        "modality": cell.modality,
-        "dataset": cell.dataset,
-        "method": cell.method,
-        "family": str(info.get("family", "jepa")),
-        "paper": str(info.get("paper", "")),
-        "augmentation": str(info.get("augmentation", "none")),
-        "preset": cell.preset,
-        "seed": cell.seed,
-        "overrides": dict(cell.overrides),
-        "variant": cell.variant,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "scores": outcome.scores,
-        "diagnostics": outcome.diagnostics,
-        "history": [{k: v for k, v in row.items() if k != "collapsed"} for row in history],
-        "cost": outcome.cost,
-        "data": {"fingerprint": dict(cell.data), **outcome.data},
-        "training": asdict(cell.training),
-        "versions": cost.versions(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

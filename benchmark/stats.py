@@ -1,9 +1,10 @@
 """Intervals: a hierarchical bootstrap over seeds and test units (patients, subjects …), paired wherever rows are compared.
 
-A replicate draws test units with replacement, the same draw for every seed and every method, and then seeds. Rows of one
-unit always move together, so windows of a patient do not count as independent evidence. Two corrections make few seeds
-honest (a plain bootstrap of three seeds is far too narrow): the spread of the seed draw is widened by √(S/(S−1)), its
-missing degree of freedom, and by the ratio of Student's to the normal quantile at S−1 degrees of freedom.
+A replicate draws test units with replacement, the same draw for every seed and every method, and adds a draw for the
+seeds. Rows of one unit always move together, so windows of a patient do not count as independent evidence. Three to five
+seeds have too few distinct resamples (three: ten means, a plain bootstrap covers 84 % instead of 95 %), so the level of
+seeds is parametric: Student's t with S − 1 degrees of freedom times the standard error over seeds. Where seeds are all
+that varies this is the classical t-interval, where units are all that varies the plain bootstrap over units.
 
 Metrics that are functions of sums over rows (accuracy, F1, R² …) are re-weighed from the sums of each unit: 2,000
 replicates cost milliseconds. Ranking metrics are re-weighed row by row: 300 replicates. A replicate may lack a class:
@@ -17,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.stats
 
 from benchmark.metrics import Metric, auroc, nanmean, one_hot
 
@@ -55,7 +55,7 @@ class Resampled:
     def interval(self, seed: int = 0) -> Interval:
         """Mean over seeds with its interval, cut off at the metric's bounds."""
         mean = float(self.values.mean())
-        low, high = _percentiles(mean, _draw_seeds(self.replicates, seed))
+        low, high = _percentiles(mean, _draw_seeds(self.values, self.replicates, seed))
         return Interval(mean, max(low, self.metric.bounds[0]), min(high, self.metric.bounds[1]))
 
     def minus(self, other: Resampled, seed: int = 0) -> Interval:
@@ -67,8 +67,9 @@ class Resampled:
             raise ValueError(f"paired rows need the same seeds: {len(self.values)} runs against {len(other.values)}")
         if not np.array_equal(self.units, other.units):
             raise ValueError("paired rows need the same test units in the same order")
-        mean = float((self.values - other.values).mean())
-        return Interval(mean, *_percentiles(mean, _draw_seeds(self.replicates - other.replicates, seed)))
+        change = self.values - other.values
+        drawn = _draw_seeds(change, self.replicates - other.replicates, seed)
+        return Interval(float(change.mean()), *_percentiles(float(change.mean()), drawn))
 
 
 def resample(runs: Sequence[Run], metric: Metric, *, resamples: int | None = None, seed: int = 0) -> Resampled:
@@ -112,21 +113,19 @@ def _weighted(run: Run, metric: Metric, codes: np.ndarray, draws: np.ndarray) ->
         raise ValueError(f"no bootstrap is known for the metric '{metric.name}'")
     positive, scores = one_hot(labels, predictions.shape[1]), predictions.astype(np.float32)
     step = max(1, 2_000_000 // max(len(labels), 1))  # draws at a time, to bound memory
-    parts = [auroc(positive, scores, draws[i : i + step, codes]) for i in range(0, len(draws), step)]
+    times = draws.astype(np.float32)  # exact for counts, and half the memory traffic
+    parts = [auroc(positive, scores, times[i : i + step, codes]) for i in range(0, len(draws), step)]
     return nanmean(np.concatenate(parts))
 
 
-def _draw_seeds(replicates: np.ndarray, seed: int) -> np.ndarray:
-    """(R, S) values of every seed under every draw of units → (R,) means over drawn seeds, widened as said above."""
-    count = replicates.shape[1]
+def _draw_seeds(values: np.ndarray, replicates: np.ndarray, seed: int) -> np.ndarray:
+    """Mean over seeds under every draw of units and seeds: values (S,), replicates (R, S) → (R,)."""
+    count = len(values)
     centre = replicates.mean(1)
     if count == 1:
         return np.asarray(centre)
-    pick = np.random.default_rng([seed, 1]).integers(0, count, size=replicates.shape)
-    drawn = np.take_along_axis(replicates, pick, 1).mean(1)
-    tail = (1 + LEVEL) / 2
-    wider = np.sqrt(count / (count - 1)) * scipy.stats.t.ppf(tail, count - 1) / scipy.stats.norm.ppf(tail)
-    return np.asarray(centre + wider * (drawn - centre))
+    draw = np.random.default_rng([seed, 1]).standard_t(count - 1, size=len(centre))
+    return np.asarray(centre + draw * values.std(ddof=1) / np.sqrt(count))
 
 
 def _percentiles(mean: float, replicates: np.ndarray) -> tuple[float, float]:

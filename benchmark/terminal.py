@@ -14,8 +14,11 @@ from benchmark.board import Board, Line, Measure, Record, Stale, boards
 
 WIDTH = 120
 FAMILIES = ("jepa", "mae", "contrastive", "supervised", "reference")
-# Columns that are always there take this much; the rest is for scores.
-FIXED, SCORE = 64, 14
+NAME, SCORE = 20, 11  # widths of a method's name and of a score
+# What the columns take that are always there, each with a gap of two; the rest is for scores.
+FIXED = (2 + 2) + (NAME + 2) + (5 + 2) + (5 + 2) + (1 + 2) + (7 + 2) + (6 + 2)
+# rich's SIMPLE_HEAD with a rule between sections
+BOX = box.Box("    \n    \n ── \n    \n ── \n    \n    \n    \n")
 
 
 def table(
@@ -38,7 +41,9 @@ def table(
         stale = is_stale
     drawn = [draw(board) for board in boards(kept, results, stale)]
     if not drawn:
-        return Table(title="no records yet", box=None)
+        empty = Table(box=None, show_header=False)
+        empty.add_row("no records yet")
+        return empty
     return drawn[0] if len(drawn) == 1 else Group(*drawn)
 
 
@@ -49,14 +54,14 @@ def draw(board: Board) -> Table:
     a score that does not exist.
     """
     measures = _order(board.measures)
-    shown = measures[: max(1, (WIDTH - FIXED) // SCORE)]
+    shown = measures[: (WIDTH - FIXED) // (SCORE + 2)]
     title = f"{board.modality}/{board.dataset} · {board.preset}" + (f" · {board.budget}" if board.budget else "")
-    art = Table(title=escape(title), box=box.SIMPLE_HEAD, caption=_caption(board, measures[len(shown) :]), width=None)
+    art = Table(title=escape(title), box=BOX, caption=_caption(board, measures[len(shown) :]), padding=(0, 1, 0, 0))
     art.add_column("#", justify="right", no_wrap=True)
-    art.add_column("method", no_wrap=True, overflow="ellipsis", max_width=24)
+    art.add_column("method", no_wrap=True, overflow="ellipsis", max_width=NAME)
     for measure in shown:
-        head = f"{escape(measure.task)}\n{measure.probe}\n{measure.metric}"
-        art.add_column(head, justify="right", no_wrap=True, overflow="ellipsis", max_width=SCORE - 2)
+        head = "\n".join(_clip(word) for word in (measure.task, measure.probe, measure.metric))
+        art.add_column(head, justify="right", no_wrap=True, overflow="ellipsis", width=SCORE)
     for head in ("seeds", "Rank\nMe", "", "samples\n/s", "s"):
         art.add_column(head, justify="right", no_wrap=True)
     if not shown:
@@ -71,6 +76,10 @@ def draw(board: Board) -> Table:
         if i + 1 < len(groups):
             art.add_section()
     return art
+
+
+def _clip(word: str) -> str:
+    return escape(word if len(word) <= SCORE else word[: SCORE - 1] + "…")
 
 
 def _order(measures: Sequence[Measure]) -> list[Measure]:

@@ -46,9 +46,7 @@ class Subset(Masker):
     batch, int(hide·n) tokens are hidden.
     """
 
-    def __init__(
-        self, grid: tuple[int, ...], keep: float = 0.25, *, hide: tuple[float, float] | None = None
-    ) -> None:
+    def __init__(self, grid: tuple[int, ...], keep: float = 0.25, *, hide: tuple[float, float] | None = None) -> None:
         super().__init__(grid)
         self.keep, self.hide = keep, hide
         extremes = {self.visible(keep)} if hide is None else {self.count - int(h * self.count) for h in hide}
@@ -218,7 +216,9 @@ class SharedBlocks(Masker):
         self.blocks, self.scale, self.legacy = blocks, scale, legacy
         longest = int(self.count * scale[1])
         if longest < 1 or blocks * longest >= self.count:
-            raise UsageError(f"{blocks} blocks of up to {longest} of {self.count} tokens are no usable mask; use another scale")
+            raise UsageError(
+                f"{blocks} blocks of up to {longest} of {self.count} tokens are no usable mask; use another scale"
+            )
 
     def forward(self, tokens: Tokens, target: Float[Tensor, "b n e"], progress: float) -> Split:
         hidden = torch.zeros(self.count, dtype=torch.bool)

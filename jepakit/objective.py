@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jepakit.masking import Masker
-from jepakit.nn import Embedder, Predictor
+from jepakit.nn import Backbone, Embedder, Predictor
 from jepakit.targets import Target
 from jepakit.types import Batch, Losses, Split, Tokens, gather
 
@@ -32,7 +32,7 @@ class Objective(nn.Module, ABC):
         Every random draw uses torch's default generators, which the caller seeds from (seed, step).
         """
 
-    def after_step(self, progress: float) -> None:  # noqa: B027 - most objectives have nothing to do
+    def after_step(self, progress: float) -> None:
         """Called once after each optimiser step with the progress of that step (EMA updates live here)."""
 
     def encoder(self) -> Embedder:
@@ -60,10 +60,15 @@ class MaskedJEPA(Objective):
     ``regularisers`` maps a name to (weight, function of the context embeddings "b d").
     """
 
+    backbone: Backbone
+    predictor: Predictor
+    masker: Masker
+    target: Target
+
     def __init__(
         self,
         *,
-        backbone: Embedder,
+        backbone: Backbone,
         predictor: Predictor,
         masker: Masker,
         target: Target,

@@ -168,7 +168,7 @@ class Pretrain(pl.LightningModule):
             for name, value in {"loss": losses.total.detach(), **losses.parts}.items():
                 self.sums[name] = self.sums.get(name, 0) + value / settings.accumulate
         if settings.clip is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=settings.clip, gradient_clip_algorithm="norm")
+            nn.utils.clip_grad_norm_(self.objective.parameters(), settings.clip)
         optimizer.step()
         self.objective.after_step(progress)
         self.step = step + 1
@@ -191,7 +191,12 @@ class Watcher(pl.Callback):
     """Losses, divergence, timing, checkpoints and interruption, each at the end of a step."""
 
     def __init__(
-        self, folder: Path | None, every: int, checkpoint_every: int, watch: Watch | None, progress: Callable[[int], None] | None
+        self,
+        folder: Path | None,
+        every: int,
+        checkpoint_every: int,
+        watch: Watch | None,
+        progress: Callable[[int], None] | None,
     ) -> None:
         self.checkpoint = None if folder is None else folder / "last.ckpt"
         self.every, self.checkpoint_every, self.watch, self.progress = every, checkpoint_every, watch, progress

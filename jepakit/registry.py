@@ -32,7 +32,7 @@ class Entry(Generic[T]):
     @property
     def source(self) -> Path:
         """The file that defines it (its hash is part of every result's identity)."""
-        return Path(inspect.getfile(self.make))  # type: ignore[arg-type]
+        return Path(inspect.getfile(inspect.unwrap(self.make)))  # type: ignore[arg-type]
 
     @property
     def doc(self) -> str:

@@ -50,7 +50,7 @@ class Target(nn.Module, ABC):
         with torch.no_grad():
             return self.compute(batch)
 
-    def update(self, progress: float) -> None:  # noqa: B027 - only moving targets move
+    def update(self, progress: float) -> None:
         """Called once after each optimiser step with the progress of that step."""
 
 
@@ -85,9 +85,7 @@ class Frozen(Target):
 class EMA(Frozen):
     """A teacher that follows the student: θ̄ ← m θ̄ + (1 − m) θ after each optimiser step, buffers copied."""
 
-    def __init__(
-        self, student: Backbone, momentum: Schedule, *, norm: Norm | None = None, layers: int = 1
-    ) -> None:
+    def __init__(self, student: Backbone, momentum: Schedule, *, norm: Norm | None = None, layers: int = 1) -> None:
         super().__init__(copy.deepcopy(student), norm=norm, layers=layers)
         self.momentum = momentum
         self._student = (student,)  # in a tuple: the student belongs to the objective, not to its target

@@ -128,14 +128,14 @@ class Data:
 
     def __post_init__(self) -> None:
         n = len(self.x)
-        columns = {**self.labels, **self.extra, "unit": self.unit}
+        columns: dict[str, Tensor | np.ndarray] = {**self.labels, **self.extra, "unit": self.unit}
         if self.record is not None:
             columns["record"] = self.record
         for name, column in columns.items():
             if len(column) != n:
                 raise ValueError(f"column '{name}' has {len(column)} rows, the input has {n}")
 
-    def batch(self, index: Int[Tensor, "b"]) -> Batch:  # noqa: F821
+    def batch(self, index: Int[Tensor, "b"]) -> Batch:
         """The rows at ``index`` as a Batch; float16 and integer inputs become float32."""
         index = index.to(self.x.device)
         return Batch(

@@ -3,7 +3,7 @@
     python -m modalities.download ecg [mitbih] [--data ROOT]
 
 Every source is a folder on a server with a SHA256SUMS manifest. A file whose checksum matches is not fetched again, a file
-that arrives damaged is not kept.
+that arrives damaged is not kept. Only data are fetched: manifests often list an older README or licence text.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ SOURCES = (
         "ecg",
         "mitbih",
         "mitdb/1.0.0",
-        ("[12][0-9][0-9].hea", "[12][0-9][0-9].dat", "[12][0-9][0-9].atr", "RECORDS"),
+        ("[12][0-9][0-9].hea", "[12][0-9][0-9].dat", "[12][0-9][0-9].atr"),
         "Open Data Commons Attribution License v1.0: cite Moody & Mark 2001 and Goldberger et al. 2000",
         "100.hea, 100.dat, 100.atr … 234.atr",
         "100 MB",
@@ -63,7 +63,7 @@ SOURCES = (
         "ecg",
         "ludb",
         "ludb/1.0.1",
-        ("ludb.csv", "RECORDS", "README", "LICENSE.txt", "data/*"),
+        ("ludb.csv", "data/*"),
         "Open Data Commons Attribution License v1.0: cite Kalyakulina et al. 2020 and Goldberger et al. 2000",
         "ludb.csv, data/1.hea, data/1.dat, data/1.i … data/200.v6",
         "34 MB",
@@ -73,7 +73,7 @@ SOURCES = (
         "ecg",
         "ptbxl",
         "ptb-xl/1.0.3",
-        ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt", "records100/*"),
+        ("ptbxl_database.csv", "scp_statements.csv", "records100/*"),
         "Creative Commons Attribution 4.0: cite Wagner et al. 2020 and Goldberger et al. 2000",
         "ptbxl_database.csv, scp_statements.csv, records100/00000/00001_lr.hea, records100/00000/00001_lr.dat …",
         "550 MB in 43,600 files",
@@ -88,6 +88,10 @@ class Fetched:
     folder: Path
     downloaded: int
     kept: int
+
+
+class Damaged(DataError):
+    """A file that arrived with another checksum than the listed one."""
 
 
 def fetch(
@@ -132,6 +136,7 @@ def _fetch_one(source: Source, root: Path, base_url: str | None, console: Consol
     missing = [name for name, checksum in wanted.items() if not _matches(folder / name, checksum)]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     stop = threading.Event()
+    damaged: list[DataError] = []
     with Progress(*columns, console=console) as progress, ThreadPoolExecutor(WORKERS) as pool:
         bar = progress.add_task(f"{source.modality}/{source.dataset}", total=len(wanted))
         progress.advance(bar, len(wanted) - len(missing))
@@ -139,7 +144,10 @@ def _fetch_one(source: Source, root: Path, base_url: str | None, console: Consol
         def one(name: str) -> None:
             if stop.is_set():
                 return
-            _get(source, folder, url, name, wanted[name])
+            try:
+                _get(source, folder, url, name, wanted[name])
+            except Damaged as error:  # the others are still worth having
+                damaged.append(error)
             progress.advance(bar)
 
         try:
@@ -147,6 +155,8 @@ def _fetch_one(source: Source, root: Path, base_url: str | None, console: Consol
                 pass
         finally:  # after the first failure, or Ctrl-C, the files still waiting are not begun
             stop.set()
+    if damaged:
+        raise damaged[0]
     return Fetched(folder, len(missing), len(wanted) - len(missing))
 
 
@@ -167,7 +177,7 @@ def _get(source: Source, folder: Path, url: str, name: str, checksum: str | None
             f"cannot reach {url}; without a network, put the files ({source.layout}) into {folder} by hand"
         ) from error
     except ValueError as error:
-        raise DataError(
+        raise Damaged(
             f"{name} arrived damaged from {url} (its SHA-256 is not the listed one) and was not kept; run the same "
             "command again"
         ) from error

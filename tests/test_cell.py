@@ -18,7 +18,7 @@ from benchmark import source
 from benchmark.cell import Cell, is_stale, resolve
 from benchmark.fingerprint import fingerprints
 from benchmark.subset import limited, rows
-from jepakit.registry import datasets
+from jepakit.registry import datasets, methods
 from jepakit.types import PARTS, Data, UsageError
 
 DATA = {part: part[0] * 64 for part in PARTS}
@@ -95,7 +95,11 @@ def test_priority_of_settings() -> None:
 
 def as_record(one: Cell) -> dict[str, Any]:
     names = ("modality", "dataset", "method", "preset", "seed", "key")
-    return {**{name: getattr(one, name) for name in names}, "overrides": dict(one.overrides), "identity": one.identity()}
+    return {
+        **{name: getattr(one, name) for name in names},
+        "overrides": dict(one.overrides),
+        "identity": one.identity(),
+    }
 
 
 def test_stale_when_code_preset_or_data_change(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +175,19 @@ def test_the_place_of_the_checkout_does_not_enter(project: Path, tmp_path_factor
     shutil.copytree(project, copy)
     names = ["jepakit/methods/one.py", "jepakit/methods/three.py"]
     assert source.digest([project / n for n in names], project) == source.digest([copy / n for n in names], copy)
+
+
+def test_a_method_is_found_in_its_own_file_through_decorators(checkout: Path) -> None:
+    # The test run wraps every function of jepakit with shape checks; the wrapper's file must not be hashed instead.
+    assert cells.file_of(methods["ecgjepa"]) == checkout / "jepakit/methods/ecgjepa.py"
+    assert cells.file_of(methods["mae"]) == checkout / "baselines/mae.py"
+    assert cells.file_of(datasets["ecg/mitbih"]) == checkout / "modalities/ecg/mitbih.py"
+    files = {
+        path.relative_to(checkout).as_posix() for path in source.closure([checkout / "jepakit/methods/ecgjepa.py"])
+    }
+    assert {"jepakit/objective.py", "jepakit/masking.py", "jepakit/nn.py"} <= files
+    assert not [name for name in files if name.startswith(("benchmark", "modalities", "baselines"))]
+    assert not files & {"jepakit/methods/lejepa.py", "jepakit/methods/__init__.py"}
 
 
 def test_identity_names_no_place_and_no_device(checkout: Path) -> None:

@@ -57,28 +57,10 @@ DIAGNOSTIC = {
     },
     "HYP": {"LVH": "LVH", "LAO/LAE": "LAO/LAE", "RVH": "RVH", "RAO/RAE": "RAO/RAE", "SEHYP": "SEHYP"},
 }
-FORM = [
-    "NDT",
-    "NST_",
-    "DIG",
-    "LNGQT",
-    "ABQRS",
-    "PVC",
-    "STD_",
-    "VCLVH",
-    "QWAVE",
-    "LOWT",
-    "NT_",
-    "PAC",
-    "LPR",
-    "INVT",
-    "LVOLT",
-    "HVOLT",
-    "TAB_",
-    "STE_",
-    "PRC(S)",
-]
-RHYTHM = ["SR", "AFIB", "STACH", "SARRH", "SBRAD", "PACE", "SVARR", "BIGU", "AFLT", "SVTAC", "PSVT", "TRIGU"]
+FORM = tuple(
+    "NDT NST_ DIG LNGQT ABQRS PVC STD_ VCLVH QWAVE LOWT NT_ PAC LPR INVT LVOLT HVOLT TAB_ STE_ PRC(S)".split()  # noqa: SIM905
+)
+RHYTHM = tuple("SR AFIB STACH SARRH SBRAD PACE SVARR BIGU AFLT SVTAC PSVT TRIGU".split())  # noqa: SIM905
 CLASS_OF = {
     code: (superclass, subclass)
     for superclass, subclasses in DIAGNOSTIC.items()
@@ -93,6 +75,13 @@ def recording(ecg: int, samples: int = 1000) -> np.ndarray:
     """(samples, 12) mV: a sine per lead whose frequency names the lead, whose phase names the recording."""
     time = np.arange(samples) / samples * 10
     return np.stack([0.5 * np.sin(2 * np.pi * (1 + lead / 4) * time + ecg) for lead in range(12)], 1)
+
+
+def write_signal(path: Path, signal: np.ndarray, rate: int) -> None:
+    wfdb.wrsamp(
+        path.name, rate, ["mV"] * 12, LEADS, signal, fmt=["16"] * 12, adc_gain=[1000.0] * 12, baseline=[0] * 12,
+        write_dir=str(path.parent),
+    )  # fmt: skip
 
 
 def write_tree(root: Path, *, without: str = "") -> Path:
@@ -118,17 +107,10 @@ def write_tree(root: Path, *, without: str = "") -> Path:
                 codes = ["SR", "PVC"] if ecg < 20 else ["NORM", "LVH"]
             cell = {code: float(100 * (i % 2)) for i, code in enumerate(codes) if code != without}
             writer.writerow([ecg, f"{1000 + (ecg - 1) % 20}.0", 60.0, 1, repr(cell), fold, low, high])
-            path = folder / low
             if ecg != 12:  # this one is only there at 500 Hz
-                options = {"units": ["mV"] * 12, "sig_name": LEADS, "fmt": ["16"] * 12, "adc_gain": [1000.0] * 12}
-                wfdb.wrsamp(
-                    path.name, 100, p_signal=recording(ecg), baseline=[0] * 12, write_dir=str(path.parent), **options
-                )
+                write_signal(folder / low, recording(ecg), 100)
             else:
-                path = folder / high
-                options = {"units": ["mV"] * 12, "sig_name": LEADS, "fmt": ["16"] * 12, "adc_gain": [1000.0] * 12}
-                signal = recording(ecg, 5000)
-                wfdb.wrsamp(path.name, 500, p_signal=signal, baseline=[0] * 12, write_dir=str(path.parent), **options)
+                write_signal(folder / high, recording(ecg, 5000), 500)
     return root
 
 
@@ -242,10 +224,7 @@ def test_reading_twice_gives_the_same_fingerprint(tree: Path, parts: dict[str, D
 
 def test_test_fold_does_not_touch_train(tree: Path, parts: dict[str, Data], tmp_path: Path) -> None:
     root = write_tree(tmp_path)
-    loud = 3 * recording(10) + 1
-    folder = root / "ecg" / "ptbxl" / "records100" / "00000"
-    options = {"units": ["mV"] * 12, "sig_name": LEADS, "fmt": ["16"] * 12, "adc_gain": [1000.0] * 12}
-    wfdb.wrsamp("00010_lr", 100, p_signal=loud, baseline=[0] * 12, write_dir=str(folder), **options)
+    write_signal(root / "ecg" / "ptbxl" / "records100" / "00000" / "00010_lr", 3 * recording(10) + 1, 100)
     changed = PtbXl(root)
     assert torch.equal(changed.data("train").x, parts["train"].x)
     assert not torch.equal(changed.data("test").x, parts["test"].x)

@@ -46,7 +46,10 @@ def rows(n: int = 23) -> Data:
 
 
 def by_hand(encoder: Encoder, data: Data) -> np.ndarray:
-    x = data.x.reshape(-1, 3, 2).numpy() @ encoder.linear.weight.detach().numpy().T + encoder.linear.bias.detach().numpy()
+    x = (
+        data.x.reshape(-1, 3, 2).numpy() @ encoder.linear.weight.detach().numpy().T
+        + encoder.linear.bias.detach().numpy()
+    )
     return x / np.sqrt(1 + encoder.norm.eps)
 
 

@@ -201,7 +201,10 @@ def test_settings_of_one_method_are_rows_of_their_own(tmp_path: Path):
         write(tmp_path, "ijepa", seed, skill=0.6, overrides={"probe": "linear"}, created="2026-01-02T00:00:00+00:00")
     leaderboard.rebuild(tmp_path, stale=fresh)
     rows = [row for row in board(tmp_path) if row["method"] == "ijepa"]
-    assert [(row["variant"], row["rank"], row["n_seeds"]) for row in rows] == [("recipe.keep=0.3", "1", "2"), ("", "2", "2")]
+    assert [(row["variant"], row["rank"], row["n_seeds"]) for row in rows] == [
+        ("recipe.keep=0.3", "1", "2"),
+        ("", "2", "2"),
+    ]
 
 
 def test_stale_rows_are_marked_and_give_way_to_fresh_ones(tmp_path: Path):
@@ -296,6 +299,7 @@ def test_terminal_table_fits_and_tells_the_story(tmp_path: Path):
     assert place["ijepa"] < place["mae"] < place["random_init"]
     assert max(place["ijepa"], place["lejepa"], place["mae"]) < min(place["supervised"], place["chance"])
     assert any(set(line.strip()) == {"─"} for line in lines[place["mae"] : place["supervised"]])
+    assert all("…" not in line for line in lines[6:] if "a-method" not in line)  # no number is cut off
 
 
 def test_table_of_nothing_and_of_several_boards(tmp_path: Path):

@@ -40,11 +40,11 @@ def slow_oracle(rng: random.Random, n: int, least: int, keep: tuple[float, float
     free, masked = [(0, n)], 0
     while masked < hide:
         total = sum(b - a for a, b in free)
-        ticket, chosen = rng.uniform(0, total), 0
-        for chosen, (a, b) in enumerate(free):
-            ticket -= b - a
-            if ticket <= 0 and b > a:
-                break
+        ticket = rng.uniform(0, total)
+        chosen = 0
+        while ticket > free[chosen][1] - free[chosen][0]:
+            ticket -= free[chosen][1] - free[chosen][0]
+            chosen += 1
         start, end = free.pop(chosen)
         rest = hide - masked
         block = rng.randint(least, rest) if rest >= least else rest

@@ -126,7 +126,9 @@ def test_loss_is_the_mean_distance_at_hidden_places(name: str) -> None:
     split = objective.masker(tokens, target, 0.0)
     total, count = 0.0, 0
     for sample in range(3):
-        context = Tokens(tokens.x[sample : sample + 1], tokens.pos[sample : sample + 1]).take(split.context[sample : sample + 1])
+        context = Tokens(tokens.x[sample : sample + 1], tokens.pos[sample : sample + 1]).take(
+            split.context[sample : sample + 1]
+        )
         encoded = objective.backbone.encode(context)
         for group in split.target[sample, 0]:
             query = tokens.pos[sample, group][None, None, None]
@@ -171,7 +173,9 @@ def test_regularisers_see_the_context_and_are_weighted() -> None:
     )  # fmt: skip
     losses = objective(some(sequence()), 0.0)
     assert seen == [(8, 32)]
-    assert float(losses.total.detach()) == pytest.approx(float(losses.parts["prediction"] + 0.5 * losses.parts["spread"]))
+    assert float(losses.total.detach()) == pytest.approx(
+        float(losses.parts["prediction"] + 0.5 * losses.parts["spread"])
+    )
 
 
 def test_lejepa_weighs_its_two_losses_by_the_papers_convention() -> None:

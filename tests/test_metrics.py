@@ -111,7 +111,9 @@ def test_sums_over_units_give_the_metric_of_the_resampled_rows(name: str):
 def test_multilabel_f1_equals_scikit_learn():
     rng = np.random.default_rng(0)
     labels, logits = (rng.random((50, 3)) < 0.4).astype(np.float32), rng.normal(size=(50, 3))
-    assert get("macro_f1")(labels, logits) == pytest.approx(sklearn.metrics.f1_score(labels, logits > 0, average="macro"))
+    assert get("macro_f1")(labels, logits) == pytest.approx(
+        sklearn.metrics.f1_score(labels, logits > 0, average="macro")
+    )
     sums = get("macro_f1").additive.sums(labels, logits, np.zeros(50, int), 1)  # type: ignore[union-attr]
     assert get("macro_f1").additive.finish(sums)[0] == pytest.approx(get("macro_f1")(labels, logits))  # type: ignore[union-attr]
 

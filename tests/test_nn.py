@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from waves import Waves
 from torch import nn
+from waves import Waves
 
 from jepakit.methods.ecgjepa_kim import LeadPredictor, cross_pattern
 from jepakit.modality import grid_positions
@@ -43,7 +43,9 @@ def test_no_bias_anywhere_in_the_house_encoder() -> None:
 
 def test_position_code_golden_values() -> None:
     code = sincos(torch.tensor([[0.0, 1.0]]), 8)[0]
-    torch.testing.assert_close(code, torch.tensor([0.84147, 0.0099998, 0.54030, 0.99995, 0, 0, 1, 1]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        code, torch.tensor([0.84147, 0.0099998, 0.54030, 0.99995, 0, 0, 1, 1]), rtol=1e-4, atol=1e-5
+    )
     assert interleaved(torch.tensor([[0.0]]), 6)[0].tolist() == [0, 1, 0, 1, 0, 1]
     mixed, plain = interleaved(torch.tensor([[3.0]]), 6)[0], sincos(torch.tensor([[3.0]]), 6)[0]
     assert mixed[[0, 2, 4, 1, 3, 5]].tolist() == plain.tolist()
@@ -124,7 +126,9 @@ def test_cropa_tokens_sharing_neither_lead_nor_time_do_not_interact() -> None:
     pos, x = grid_positions((3, 5))[None], torch.randn(1, 15, 16)
     changed = x.clone()
     changed[:, 7] = torch.randn(16)  # lead 1, time 2
-    moved = (backbone.encode(Tokens(x, pos)).x - backbone.encode(Tokens(changed, pos)).x).abs().amax(-1)[0].reshape(3, 5)
+    moved = (
+        (backbone.encode(Tokens(x, pos)).x - backbone.encode(Tokens(changed, pos)).x).abs().amax(-1)[0].reshape(3, 5)
+    )
     untouched = torch.ones(3, 5, dtype=torch.bool)
     untouched[1], untouched[:, 2] = False, False
     assert (moved[untouched] == 0).all() and (moved[~untouched] > 0).all()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from waves import Waves
 from torch import Tensor
+from waves import Waves
 
 import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
@@ -103,7 +103,7 @@ class Explodes(Objective):
 
 
 def test_divergence_is_raised_with_its_step() -> None:
-    with pytest.raises(Diverged, match="train.lr") as caught:
+    with pytest.raises(Diverged, match=r"train\.lr") as caught:
         go(Explodes())
     assert 5 <= caught.value.step <= 8
 
@@ -162,7 +162,9 @@ def test_accumulation_equals_the_large_batch() -> None:
 
 def test_batches_cover_every_row_once_an_epoch_and_are_a_function_of_the_step() -> None:
     rows = torch.cat([batch_index(5, step, 40, 8) for step in range(10)])
-    assert torch.equal(rows[:40].sort().values, torch.arange(40)) and torch.equal(rows[40:].sort().values, torch.arange(40))
+    assert torch.equal(rows[:40].sort().values, torch.arange(40)) and torch.equal(
+        rows[40:].sort().values, torch.arange(40)
+    )
     assert not torch.equal(rows[:40], rows[40:])
     assert torch.equal(batch_index(5, 7, 40, 8), rows[56:64])
     assert len(batch_index(5, 0, 3, 8)) == 8

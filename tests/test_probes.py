@@ -56,7 +56,9 @@ def problem(kind: str, *, shuffle: bool = False, noise: float = 0.3, sizes: tupl
         features[part] = Features(x.mean(1), x if kind == "dense" else None)
         column = torch.from_numpy(label if kind == "dense" else label[:, 0])
         column = column.float() if kind in ("multilabel", "regression") else column.long()
-        data[part] = Data(torch.zeros(n, 1), {KINDS[kind].name: column}, np.char.add("p", (np.arange(n) // 4).astype(str)))
+        data[part] = Data(
+            torch.zeros(n, 1), {KINDS[kind].name: column}, np.char.add("p", (np.arange(n) // 4).astype(str))
+        )
     return features, data
 
 
@@ -92,7 +94,9 @@ def test_logistic_regression_equals_scikit_learn():
     """The whole path against sklearn's own solver at tight tolerance, on nearly collinear unbalanced features."""
     rng = np.random.default_rng(0)
     y = rng.choice(3, 600, p=[0.8, 0.15, 0.05])
-    x = (rng.normal(size=(600, 10)) * 10.0 ** -np.arange(0, 2, 0.2) + 0.6 * rng.normal(size=(3, 10))[y]) @ rng.normal(size=(10, 10))
+    x = (rng.normal(size=(600, 10)) * 10.0 ** -np.arange(0, 2, 0.2) + 0.6 * rng.normal(size=(3, 10))[y]) @ rng.normal(
+        size=(10, 10)
+    )
     x = standardise(x.astype(np.float32), *standardiser(x.astype(np.float32)))
     found = []
     linear._logistic_path(x, y, CLASS, lambda chosen, weight, bias: found.append((chosen, x @ weight + bias)))
@@ -150,7 +154,9 @@ def test_scores_do_not_depend_on_the_scale_and_offset_of_features(probe: str):
 
 def test_constant_dimensions_carry_nothing():
     features, data = problem("class")
-    wide = {part: Features(np.c_[value.pooled, np.full(len(value), 1e4, np.float32)]) for part, value in features.items()}
+    wide = {
+        part: Features(np.c_[value.pooled, np.full(len(value), 1e4, np.float32)]) for part, value in features.items()
+    }
     assert np.isfinite(evaluate("linear", wide, data, CLASS, 0).predictions).all()
     wide["test"].pooled[:, -1] += 1e4  # a sensor that only ever moves in the test part
     assert evaluate("linear", wide, data, CLASS, 0).value > 0.99

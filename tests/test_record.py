@@ -39,7 +39,9 @@ def cell(key: str = "0" * 16) -> SimpleNamespace:
 
 
 def test_round_trip_with_predictions(tmp_path: Path) -> None:
-    saved = record.save(tmp_path, example(cost={"wall_s": np.float32(1.5)}), {"t.linear.pred": np.arange(3, dtype=np.uint8)})
+    saved = record.save(
+        tmp_path, example(cost={"wall_s": np.float32(1.5)}), {"t.linear.pred": np.arange(3, dtype=np.uint8)}
+    )
     assert record.load(path_of(tmp_path)) == saved
     assert saved["cost"]["wall_s"] == 1.5
     with np.load(path_of(tmp_path).with_suffix(".npz")) as arrays:

@@ -21,8 +21,12 @@ def batch() -> Batch:
 
 def test_normalisations_golden_values() -> None:
     x = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])
-    torch.testing.assert_close(layer_norm(x)[0, 0], torch.tensor([-1.34164, -0.44721, 0.44721, 1.34164]), atol=1e-5, rtol=0)
-    torch.testing.assert_close(patch_norm(x)[0, 0], torch.tensor([-1.16190, -0.38730, 0.38730, 1.16190]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        layer_norm(x)[0, 0], torch.tensor([-1.34164, -0.44721, 0.44721, 1.34164]), atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(
+        patch_norm(x)[0, 0], torch.tensor([-1.16190, -0.38730, 0.38730, 1.16190]), atol=1e-5, rtol=0
+    )
     over_tokens = instance_norm(x.mT)
     torch.testing.assert_close(over_tokens[0, :, 0], layer_norm(x)[0, 0])
 

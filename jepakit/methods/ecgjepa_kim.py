@@ -9,6 +9,8 @@ legal start of a block is drawn (``legacy=True`` restores the release).
 Tests: test_masking.py, test_methods.py.
 """
 
+from typing import Any
+
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -64,9 +66,9 @@ def ecgjepa_kim(
     leads, times = modality.grid
     along = SharedBlocks((times,), legacy=legacy) if blocks else Subset((times,), hide=(0.6, 0.7))
     attention = cross_pattern if cropa else None
-    house = {"code": sincos, "every": True, "bias": True}
-    backbone = vit(modality, size, registers=0, attention=attention, drop_path=0.1, **house)
-    predictor = narrow(size, kind=LeadPredictor, **house)
+    theirs: dict[str, Any] = {"code": sincos, "every": True, "bias": True}
+    backbone = vit(modality, size, registers=0, attention=attention, drop_path=0.1, **theirs)
+    predictor = narrow(size, kind=LeadPredictor, **theirs)
     predictor.leads = leads  # type: ignore[assignment]
     return MaskedJEPA(
         backbone=backbone,

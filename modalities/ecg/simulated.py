@@ -28,7 +28,7 @@ from modalities.ecg.rhythms import RHYTHMS, Beats, draw_beats
 from modalities.signals import standardise
 
 CONDUCTIONS = ("normal", "first-degree AV block", "right bundle branch block", "left bundle branch block")
-NUISANCES = {"baseline_wander": 0.8, "electrode_noise": 0.12, "line_noise": 0.15}  # largest amplitude, mV
+NUISANCES = {"baseline_wander": 0.3, "electrode_noise": 0.07, "line_noise": 0.1}  # largest amplitude, mV
 MAINS = 60.0  # Hz
 CHUNK = 400  # recordings computed at once, to bound memory
 
@@ -121,26 +121,27 @@ def dipole(
 ) -> np.ndarray:
     """The dipole (n, t, 3) in mV: for each moment the waves of the beat before, at and after it."""
     n, t = len(beats.peak), len(clock)
-    path = np.zeros((n, t, 3), dtype=np.float32)
+    bumps = np.zeros((n, 7, t), dtype=np.float32)  # the six waves, and the ectopic beat
     current = (beats.peak[:, :, None] <= clock).sum(1) - 1  # index of the last R before each moment
     rows = np.arange(n)[:, None]
     # T follows the heart rate (Bazett's square root), P does not.
     stretch = np.sqrt(np.clip(beats.mean_gap, 0.35, 1.2) / 0.8)
+    centre = time.copy()
+    centre[:, T] *= stretch
+    size = np.ones((n, 6, 1), dtype=np.float32)
+    size[:, P, 0] = beats.atria
+    centre, width = centre[..., None].astype(np.float32), width[..., None].astype(np.float32)
     for step in (-1, 0, 1):
         which = np.clip(current + step, 0, beats.peak.shape[1] - 1)
-        since = clock - beats.peak[rows, which]
+        since = (clock - beats.peak[rows, which]).astype(np.float32)
         early = beats.early[rows, which]
-        for wave in range(6):
-            scale = stretch if wave == T else np.ones(n)
-            bump = np.exp(-0.5 * ((since - (time[:, wave] * scale)[:, None]) / width[:, wave, None]) ** 2)
-            if wave == P:
-                bump *= beats.atria[:, None]
-            bump *= ~early
-            path += bump[..., None].astype(np.float32) * vector[:, None, wave].astype(np.float32)
+        bumps[:, :6] += size * np.exp(-0.5 * ((since[:, None] - centre) / width) ** 2) * ~early[:, None]
         if early.any():  # a wide QRS of its own direction, an opposite T, no P
-            main = np.exp(-0.5 * ((since - 0.02) / 0.036) ** 2) * early
-            repolarise = np.exp(-0.5 * ((since - 0.30 * stretch[:, None]) / 0.06) ** 2) * early
-            path += (main - 0.4 * repolarise)[..., None].astype(np.float32) * ectopic[:, None].astype(np.float32)
+            main = np.exp(-0.5 * ((since - 0.02) / 0.036) ** 2)
+            repolarise = np.exp(-0.5 * ((since - 0.30 * stretch[:, None]) / 0.06) ** 2)
+            bumps[:, 6] += (main - 0.4 * repolarise) * early
+    vectors = np.concatenate([vector, ectopic[:, None]], 1).astype(np.float32)
+    path: np.ndarray = bumps.transpose(0, 2, 1) @ vectors
     return path
 
 
@@ -188,7 +189,7 @@ def disturbances(
         total += (0.5 * size["baseline_wander"])[:, None, None] * np.sin(phase) * random.uniform(0.4, 1.0, (n, 9, 1))
     white = random.standard_normal((n, 9, t), dtype=np.float32)
     burst = np.exp(-0.5 * ((clock - random.uniform(0, t / rate, (n, 9, 1))) / 0.3) ** 2)  # an electrode is touched
-    slow = np.cumsum(random.standard_normal((n, 9, t), dtype=np.float32), 2) * np.float32(0.35)
+    slow = np.cumsum(random.standard_normal((n, 9, t), dtype=np.float32), 2) * np.float32(0.12)
     total += size["electrode_noise"][:, None, None] * (0.8 * white + burst * slow)
     # Every cable is a loop of its own in the mains field: its own size and phase.
     phase = random.random((n, 1, 1)) + 0.15 * random.standard_normal((n, 9, 1))

@@ -39,12 +39,12 @@ def gain(x: Signal, low: float = 0.8, high: float = 1.25) -> Signal:
 
 def noise(x: Signal, largest: float = 0.2) -> Signal:
     """White noise of a random level per sample."""
-    return x + uniform(x, 0, largest, 1, 1) * torch.randn_like(x)
+    return x + uniform(x, 0.0, largest, 1, 1) * torch.randn_like(x)
 
 
 def wander(x: Signal, rate: float, largest: float = 0.3) -> Signal:
     """A slow sinusoid (0.05-0.5 Hz) with its own size per lead: breathing and skin potentials."""
-    frequency, phase = uniform(x, 0.05, 0.5, 1, 1), uniform(x, 0, 2 * math.pi, 1, 1)
+    frequency, phase = uniform(x, 0.05, 0.5, 1, 1), uniform(x, 0.0, 2 * math.pi, 1, 1)
     time = torch.arange(x.shape[-1], device=x.device) / rate
     return x + uniform(x, -largest, largest, x.shape[1], 1) * torch.sin(2 * math.pi * frequency * time + phase)
 
@@ -59,7 +59,7 @@ def drop_leads(x: Signal, chance: float = 0.1) -> Signal:
 def mask_time(x: Signal, largest: float = 0.1) -> Signal:
     """One span of up to 10 % of the time is silent in all leads."""
     t = x.shape[-1]
-    width = uniform(x, 0, largest, 1) * t
+    width = uniform(x, 0.0, largest, 1) * t
     start = torch.rand(len(x), 1, device=x.device) * (t - width)
     time = torch.arange(t, device=x.device)
     hidden = (time >= start) & (time < start + width)

@@ -1,0 +1,92 @@
+"""Outcome: what a cell found out, how a failure is classed, and the record that both become."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark import cost, record
+from benchmark.cell import Cell
+from jepakit.pretrain import Diverged
+from jepakit.registry import methods
+from jepakit.types import Data, Part
+
+FOLDERS = re.compile(r"(?<![\w.])~?/(?:[^/\s'\"]+/)*")  # of absolute paths: a record names no machine's folders
+
+
+class CellTimeout(Exception):
+    """The cell ran longer than the person allowed."""
+
+
+@dataclass
+class Outcome:
+    """What a cell has found out so far; a failure keeps everything that came before it."""
+
+    status: str = "ok"
+    reason: str | None = None
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def classify(error: Exception) -> tuple[str, str]:
+    """(status, one short line without paths) of a failure."""
+    text = " ".join(str(error).split())
+    if isinstance(error, CellTimeout):
+        return "timeout", text
+    if isinstance(error, Diverged) or (isinstance(error, ValueError) and "non-finite" in text):
+        return "nan", text
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    ):
+        return "oom", "out of memory; take a smaller size or train.batch_size"
+    return "error", f"{type(error).__name__}: {FOLDERS.sub('', text)}"[:300].rstrip(": ")
+
+
+def describe_data(rows: Mapping[Part, Data]) -> dict[str, Any]:
+    """Rows, units and repairs of each part, as they enter the record."""
+    facts: dict[str, Any] = {"repairs": {part: dict(data.repairs) for part, data in rows.items() if data.repairs}}
+    for part, data in rows.items():
+        facts |= {f"n_{part}": len(data), f"units_{part}": len(np.unique(data.unit))}
+    return facts
+
+
+def describe(cell: Cell, outcome: Outcome) -> record.Record:
+    """The record of what was asked for and what came out."""
+    info = methods[cell.method].info
+    identity = cell.identity()
+    history: list[dict[str, Any]] = outcome.facts.get("history", [])
+    return {
+        "schema": record.SCHEMA,
+        "key": cell.key,
+        "identity": identity,
+        "modality": cell.modality,
+        "dataset": cell.dataset,
+        "method": cell.method,
+        "family": str(info.get("family", "jepa")),
+        "paper": str(info.get("paper", "")),
+        "augmentation": str(info.get("augmentation", "none")),
+        "preset": cell.preset,
+        "seed": cell.seed,
+        "overrides": dict(cell.overrides),
+        "variant": cell.variant,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "scores": outcome.scores,
+        "diagnostics": outcome.diagnostics,
+        "history": [{k: v for k, v in row.items() if k != "collapsed"} for row in history],
+        "cost": outcome.cost,
+        "data": {"fingerprint": dict(cell.data), **outcome.data},
+        "training": asdict(cell.training),
+        "versions": cost.versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
