@@ -1,6 +1,6 @@
 """MAE (He et al. 2022): reconstruct the normalised raw patches of hidden tokens; the pixel-target control of a JEPA.
 
-Source: vision.md 5.
+Source: arXiv 2111.06377.
 Kept: hidden tokens dropped before the encoder, light decoder, per-patch normalised target (unbiased variance), MSE on
 hidden patches only, betas (.9, .95), weight decay .05.
 Differs: on sequences the masks are those of the board's latent-predicting rows (hidden runs, 15–25 % visible), so that
@@ -26,12 +26,12 @@ from jepakit.types import Size
     augmentation="none",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.95)},
 )
-def mae(modality: Modality, size: Size, *, random: bool = False, keep: float = 0.25) -> MaskedJEPA:
-    """random: a random subset of ``keep`` of the tokens stays visible, as in the paper, whatever the grid."""
+def mae(modality: Modality, size: Size, *, random: float | None = None) -> MaskedJEPA:
+    """random: the share of tokens that stays visible, drawn at random as in the paper (.25 there), whatever the grid."""
     return MaskedJEPA(
         backbone=vit(modality, size),
         predictor=narrow(size, out=modality.patch_values),
-        masker=Subset(modality.grid, keep) if random else structured(modality.grid),
+        masker=structured(modality.grid) if random is None else Subset(modality.grid, random),
         target=Input(modality.patches, norm=patch_norm),
         distance=F.mse_loss,
     )

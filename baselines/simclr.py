@@ -1,6 +1,6 @@
 """SimCLR (Chen et al. 2020): two views of a sample attract, all other samples of the batch repel.
 
-Source: vision.md 5.
+Source: arXiv 2002.05709.
 Kept: NT-Xent over 2·batch views on cosines, projector with BatchNorm dropped after training, two augmented views.
 Differs: house encoder, mean over tokens, AdamW instead of LARS, temperature .2 for small batches; views come from
 the modality.

@@ -142,7 +142,7 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     with _terminable():
         records, code = _grid(planned, cached, todo, options, jobs, console)
     if records:
-        show_board(results, asked.modality, console)
+        show_board(results, asked.modality, console, only=asked.datasets, preset=asked.preset)
     if code == OK and any(one["status"] in record.FAILED for one in records):
         return FAILED
     return code
@@ -178,10 +178,20 @@ def _grid(
     return [finished[i] for i in sorted(finished)], code
 
 
-def show_board(results: Path, modality: str | None, console: Console) -> None:
-    """Write the derived files again from the records and print the table."""
-    leaderboard.rebuild(results, modality)
-    console.print(leaderboard.table(record.load_all(results, modality)))
+def show_board(
+    results: Path,
+    modality: str | None,
+    console: Console,
+    *,
+    only: tuple[str, ...] | None = None,
+    preset: str | None = None,
+) -> None:
+    """Write the derived files again from the records and print the boards (``only`` of these data sets)."""
+    cards = {name: datasets[name].make.card for name in datasets}
+    leaderboard.rebuild(results, modality, cards=cards)
+    found = record.load_all(results, modality)
+    for dataset in only or (None,):
+        console.print(leaderboard.table(found, results, dataset=dataset, preset=preset))
 
 
 def _header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int, root: Path, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from benchmark.atomic import atomic
 from jepakit.modality import Modality
 from jepakit.nn import Embedder
-from jepakit.types import Batch, Data, DataError
+from jepakit.types import Batch, Data, DataError, Tokens
 
 # Above this size token features are stored in half precision (as bytes in float32).
 HALF_ABOVE = 1 << 30
@@ -50,7 +52,7 @@ def extract(
         while start < len(data):
             try:
                 batch = _to(data.batch(cpu_rows[start : start + size]), device)
-                mean, every = _embed(encoder, batch, tokens, device)
+                mean, every = _embed(encoder, batch, tokens, math.prod(modality.grid), device)
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error) or size == 1:
                     raise
@@ -79,7 +81,23 @@ def extract(
     return features
 
 
-def _embed(encoder: Embedder, batch: Batch, tokens: bool, device: str) -> tuple[Tensor, Tensor | None]:
+def placed(tokens: Tokens, places: int) -> Float[Tensor, "b n d"]:
+    """Token features at the ``places`` that dense labels have: the modality's joint tokens.
+
+    Channel tokens (channel, time) are averaged over the channels of a time, and a coarser time is repeated over the places
+    it covers. Raises ValueError when the tokens cannot be brought to the places.
+    """
+    x = tokens.x
+    if x.shape[1] != places and tokens.pos.shape[-1] == 2:
+        times = int(tokens.pos[0, :, -1].max()) + 1
+        if x.shape[1] % times == 0 and places % times == 0:
+            return x.unflatten(1, (-1, times)).mean(1).repeat_interleave(places // times, 1)
+    if x.shape[1] != places:
+        raise ValueError(f"{x.shape[1]} tokens cannot be brought to the {places} places of a dense label")
+    return x
+
+
+def _embed(encoder: Embedder, batch: Batch, tokens: bool, places: int, device: str) -> tuple[Tensor, Tensor | None]:
     kind = torch.device(device).type
     with (
         torch.inference_mode(),
@@ -91,7 +109,7 @@ def _embed(encoder: Embedder, batch: Batch, tokens: bool, device: str) -> tuple[
         every = encoder.tokens(batch)
         # Both come from one pass unless an encoder pools in a way of its own.
         plain = type(encoder).embed is Embedder.embed
-        return (every.mean() if plain else encoder.embed(batch)), every.x
+        return (every.mean() if plain else encoder.embed(batch)), placed(every, places)
 
 
 def _to(batch: Batch, device: str) -> Batch:

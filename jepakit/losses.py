@@ -38,7 +38,7 @@ def full_rule(limit: float = 5.0, knots: int = 17) -> tuple[Tensor, Tensor]:
 
 
 class SIGReg(nn.Module):
-    """Sketched isotropic Gaussian regularisation (LeJEPA; vision.md 3.2): the mean over random directions of the
+    """Sketched isotropic Gaussian regularisation (LeJEPA, arXiv 2511.08544): the mean over random directions of the
     Epps–Pulley statistic of the projected batch against N(0, 1).
 
     T = N·W·∫|φ̂(t) − e^(−t²/2)|² e^(−t²/2) dt with N·W the batch over all processes; about 1.05 for a standard normal

@@ -67,7 +67,7 @@ class Subset(Masker):
 
 
 class Runs(Masker):
-    """ECG-JEPA's masks (signals.md 1.3): long hidden runs are carved from a sequence until 15–25 % of it is left.
+    """ECG-JEPA's masks (Weimann & Conrad): long hidden runs are carved from a sequence until 15–25 % of it is left.
 
     The paper keeps a list of free intervals and draws one in proportion to its length; drawing a free *token* and
     taking the run around it is the same law and needs no list, so all samples are carved at once.
@@ -128,7 +128,7 @@ class Runs(Masker):
 
 
 class Blocks(Masker):
-    """I-JEPA's multi-block masks (vision.md 1.2, corrected sampler) on grids of one or two axes.
+    """I-JEPA's multi-block masks (Assran et al., corrected sampler) on grids of one or two axes.
 
     Differs from the released sampler: independent draws of scale and aspect, inclusive positions, and a context of fixed
     size ⌈keep·n⌉ by random subsampling (the released code cuts all samples to the batch minimum in row-major order,
@@ -199,7 +199,7 @@ class Blocks(Masker):
 
 
 class SharedBlocks(Masker):
-    """Kim's multi-block masks (signals.md 2.3): the union of four blocks is hidden, one mask for the whole batch.
+    """Kim's multi-block masks (arXiv 2410.08559): the union of four blocks is hidden, one mask for the whole batch.
 
     ``legacy=True`` never draws the last legal start, as the released code does.
     """

@@ -1,6 +1,6 @@
 """Backbone and Predictor over timm's transformer blocks, and the sine-cosine position codes.
 
-The house encoder is the bias-free pre-norm ViT of ECG-JEPA (signals.md 1.1): every row of a board uses it, so that rows
+The house encoder is the bias-free pre-norm ViT of ECG-JEPA (Weimann & Conrad): every row of a board uses it, so that rows
 differ by their objective alone. Hidden tokens are dropped *before* the first block, never masked inside it.
 """
 
@@ -25,7 +25,7 @@ AttentionRule = Callable[[Float[Tensor, "b n p"]], Bool[Tensor, "b n n"]]
 
 
 def sincos(pos: Float[Tensor, "*s p"], dim: int, *, interleaved: bool = False) -> Float[Tensor, "*s {dim}"]:
-    """Fixed sine-cosine code of coordinates, base 10000 (vision.md 0.1, signals.md 1.1).
+    """Fixed sine-cosine code of coordinates, base 10000.
 
     ``interleaved=False``: per axis all sines, then all cosines (MAE, I-JEPA); True: even dims sine, odd dims cosine
     (ECG-JEPA). Every axis gets 2·⌈dim/2p⌉ dims and the excess is cut off the end. Two axes are encoded last axis first

@@ -1,4 +1,4 @@
-"""Schedules as pure functions of progress (vision.md 0.3): the only clock of the library, so that any run length works."""
+"""Schedules as pure functions of progress: the only clock of the library, so that any run length works."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def momentum(start: float, end: float, steps: int) -> Schedule:
     """EMA momentum, linear from ``start`` to ``end``, with ``start`` lowered to 1 − 10/steps in short runs.
 
     With a paper's start of .996 the teacher of a 400-step run would still be 45 % random network at its end; under
-    2,500 steps the start is chosen so that the initial weights keep about e^-5 (vision.md 0.3).
+    2,500 steps the start is chosen so that the initial weights keep about e^-5.
     """
     return linear(min(start, max(0.0, 1 - 10 / steps)), end)

@@ -173,7 +173,7 @@ class Size:
     """How large a model is and how long it is trained; the preset's choice, the same for every row of a board.
 
     ``steps`` is the planned number of optimiser steps: recipes use it where a paper's constant only makes sense for the
-    paper's own run length (the EMA start of a short run, vision.md 0.3).
+    paper's own run length (the EMA start of a short run).
     """
 
     dim: int = 192

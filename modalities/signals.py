@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from jepakit.modality import Modality, grid_positions
 from jepakit.types import PARTS, Batch, Data, DataError, Part, Task, Tokens
 
-CLIP = 5.0  # standard deviations (Weimann & Conrad, signals.md 1.2)
+CLIP = 5.0  # standard deviations (Weimann & Conrad)
 
 
 @functools.lru_cache(maxsize=2)
@@ -30,15 +30,18 @@ def _parts(kind: type[SignalModality], root: Path | None) -> dict[Part, Data]:
 class SignalModality(Modality):
     """Multi-channel time series. A subclass states the facts below and how to ``read`` its parts.
 
-    channels; length: samples of one model input; patch: samples per token; rate: Hz. Stored recordings may be longer than
-    ``length``: ``crop`` cuts training batches, ``windows`` cuts what is probed. A dense label has one entry per ``patch``
-    samples of the stored recording.
+    channels; length: samples of one model input; patch: samples per token; rate: Hz; independent: the channels that
+    channel tokens are made of (None: all); channel_patch: samples of a channel token (None: ``patch``). Stored
+    recordings may be longer than ``length``: ``crop`` cuts training batches, ``windows`` cuts what is probed. A dense
+    label has one entry per ``patch`` samples of the stored recording.
     """
 
     channels: ClassVar[int]
     length: ClassVar[int]
     patch: ClassVar[int]
     rate: ClassVar[float]
+    independent: ClassVar[tuple[int, ...] | None] = None
+    channel_patch: ClassVar[int | None] = None
     tasks: tuple[Task, ...] = ()
 
     def __init__(self, root: Path | None = None) -> None:
@@ -130,7 +133,7 @@ class SignalModality(Modality):
 class ChannelTokens(Modality):
     """The same data set with one token per (channel, patch): channel-major, pos = (channel, patch number).
 
-    Dense labels stay one per patch number; whoever scores them averages the tokens over channels first.
+    Dense labels stay those of the joint tokens; ``benchmark.features`` brings channel tokens to their places.
     """
 
     def __init__(self, signal: SignalModality) -> None:
@@ -139,21 +142,23 @@ class ChannelTokens(Modality):
         vars(self).update(name=signal.name, dataset=signal.dataset, card=signal.card, augmentation=signal.augmentation)
         self.signal = signal
         self.tasks = signal.tasks
-        self.grid = (signal.channels, *signal.grid)
+        self.patch = signal.channel_patch or signal.patch
+        self.leads = signal.independent or tuple(range(signal.channels))
+        self.grid = (len(self.leads), signal.length // self.patch)
 
     def data(self, part: Part) -> Data:
         return self.signal.data(part)
 
     def tokenizer(self, dim: int) -> nn.Module:
-        return ChannelTokenizer(self.signal.patch, self.grid, dim)
+        return ChannelTokenizer(self.leads, self.patch, self.grid, dim)
 
     @property
     def patch_values(self) -> int:
-        return self.signal.patch
+        return self.patch
 
     def patches(self, batch: Batch) -> Float[Tensor, "b n e"]:
         """(b, channels · patches, patch)."""
-        return batch.x.unfold(2, self.signal.patch, self.signal.patch).flatten(1, 2)
+        return batch.x[:, list(self.leads)].unfold(2, self.patch, self.patch).flatten(1, 2)
 
     def crop(self, batch: Batch) -> Batch:
         return self.signal.crop(batch)
@@ -169,6 +174,12 @@ class ChannelTokens(Modality):
 
     def channelwise(self) -> Modality:
         return self
+
+
+def token_std(values: int) -> float:
+    """Initial weight std of a tokenizer over ``values`` inputs: .02 at the 300 values of ECG-JEPA's tokens, and such that a
+    token of any other patch is as large beside its position code as there."""
+    return 0.02 * (300 / values) ** 0.5
 
 
 class _Tokenizer(nn.Module):
@@ -191,27 +202,29 @@ class _Tokenizer(nn.Module):
 
 
 class JointTokenizer(_Tokenizer):
-    """All channels of a patch → one token: Conv1d(channels → dim, kernel = stride = patch), no bias (signals.md 1.1)."""
+    """All channels of a patch → one token: Conv1d(channels → dim, kernel = stride = patch), no bias."""
 
     def __init__(self, channels: int, patch: int, grid: tuple[int, ...], dim: int) -> None:
         super().__init__(patch, grid)
         self.project = nn.Conv1d(channels, dim, patch, stride=patch, bias=False)
-        nn.init.trunc_normal_(self.project.weight, std=0.02)
+        nn.init.trunc_normal_(self.project.weight, std=token_std(channels * patch))
 
     def forward(self, batch: Batch) -> Tokens:
         return self.tokens(self.project(batch.x).transpose(1, 2))
 
 
 class ChannelTokenizer(_Tokenizer):
-    """One patch of one channel → one token: Linear(patch → dim), no bias, shared by the channels (signals.md 2.1)."""
+    """One patch of one channel → one token: Linear(patch → dim), no bias, shared by the channels."""
 
-    def __init__(self, patch: int, grid: tuple[int, ...], dim: int) -> None:
+    def __init__(self, leads: tuple[int, ...], patch: int, grid: tuple[int, ...], dim: int) -> None:
         super().__init__(patch, grid)
         self.project = nn.Linear(patch, dim, bias=False)
-        nn.init.trunc_normal_(self.project.weight, std=0.02)
+        self.leads = leads
+        nn.init.trunc_normal_(self.project.weight, std=token_std(patch))
 
     def forward(self, batch: Batch) -> Tokens:
-        return self.tokens(self.project(batch.x.unfold(2, self.patch, self.patch).flatten(1, 2)))
+        x = batch.x[:, list(self.leads)].unfold(2, self.patch, self.patch)
+        return self.tokens(self.project(x.flatten(1, 2)))
 
 
 def mend(

@@ -35,7 +35,7 @@ def test_published_presets_have_at_least_three_seeds_and_grow() -> None:
 
 
 def test_full_is_the_xs_encoder_of_the_specification() -> None:
-    full = budget.preset("full")  # signals.md 1: XS is 192 wide and 8 deep, with a predictor 96 wide and 8 deep
+    full = budget.preset("full")  # ECG-JEPA XS is 192 wide and 8 deep, with a predictor 96 wide and 8 deep
     assert (full.size.dim, full.size.depth, full.size.predictor_dim, full.size.predictor_depth) == (192, 8, 96, 8)
     assert full.seeds >= 5
 

@@ -148,8 +148,8 @@ def test_words_become_a_request() -> None:
 
 
 @pytest.mark.parametrize(("name", "code", "jobs"), [("SIGINT", 130, "2"), ("SIGTERM", 143, "1")])
-def test_an_interrupted_board_is_resumed_by_the_same_command(
-    tmp_path: Path, checkout: Path, name: str, code: int, jobs: str
+def test_an_interrupted_board_says_so_and_would_resume_from_its_checkpoint(
+    tmp_path: Path, checkout: Path, capsys: pytest.CaptureFixture[str], name: str, code: int, jobs: str
 ) -> None:
     words = ("method=toy-ae", "seeds=2", "train.steps=4000")
     results = tmp_path / "r"
@@ -169,3 +169,6 @@ def test_an_interrupted_board_is_resumed_by_the_same_command(
     saved = [json.loads(path.read_text()) for path in results.glob(".runs/*/watch.json")]
     assert any(saved)
     assert list(results.glob(".runs/*/last.ckpt"))
+    # That the resumed cell ends with the same bits is test_run.py's; here: the same words find the checkpoint.
+    assert main([*command[3:], "--dry-run"]) == 0
+    assert "resumes" in capsys.readouterr().out

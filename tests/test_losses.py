@@ -1,4 +1,4 @@
-"""Loss formulas against closed forms and the golden tables of vision.md 0.2, 8.3, 8.4 and 8.7."""
+"""Loss formulas against closed forms and golden tables computed independently in numpy."""
 
 import math
 

@@ -77,7 +77,7 @@ def statistics(samples: list[np.ndarray]) -> dict[str, float]:
     }
 
 
-GOLDEN = {  # signals.md 1.3; the lengths are means over masks of a mask's mean run
+GOLDEN = {  # Monte-Carlo figures of the paper's algorithm; the lengths are means over masks of a mask's mean run
     "keep": 0.202, "visible runs": 3.26, "visible length": 14.0,
     "hidden runs": 2.69, "hidden length": 71.1, "longest hidden": 112.9,
 }  # fmt: skip
@@ -164,7 +164,7 @@ def test_blocks_are_whole_equal_and_disjoint_from_the_context(grid: tuple[int, .
 
 
 def test_corrected_blocks_match_the_reference_statistics() -> None:
-    """vision.md 1.2, corrected sampler on 8 × 8: block 11.0 tokens, union .487, symmetric row coverage."""
+    """Monte-Carlo figures of the corrected sampler on 8 × 8: block 11.0 tokens, union .487, symmetric row coverage."""
     torch.manual_seed(0)
     blocks, union, coverage, count = [], [], torch.zeros(64), 0
     masker = Blocks((8, 8), keep=4 / 64, tries=1)
@@ -183,7 +183,7 @@ def test_corrected_blocks_match_the_reference_statistics() -> None:
 
 
 def test_kims_hidden_fractions() -> None:
-    """signals.md 2.3: random .64 ± .02 (30–34 of 50), multi-block .549 ± .097."""
+    """Monte-Carlo figures of the released code: random .64 ± .02 (30–34 of 50), multi-block .549 ± .097."""
     torch.manual_seed(0)
     random_masks = [draw(Subset((50,), hide=(0.6, 0.7)), 2).target.shape[-1] for _ in range(1000)]
     assert set(random_masks) <= set(range(30, 36)) and np.mean(random_masks) / 50 == pytest.approx(0.64, abs=0.02)

@@ -1,4 +1,4 @@
-"""Schedules at the golden points of vision.md 0.3 and the end points of signals.md 1.9."""
+"""Schedules at the golden points of the I-JEPA code and the end points of ECG-JEPA."""
 
 import pytest
 

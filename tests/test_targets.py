@@ -32,7 +32,7 @@ def test_normalisations_golden_values() -> None:
 
 
 def test_initial_losses_against_normed_targets() -> None:
-    """vision.md 8.3: zero prediction and independent normal prediction against LayerNormed targets."""
+    """Zero prediction and independent normal prediction against LayerNormed targets."""
     from torch.nn import functional as F
 
     torch.manual_seed(0)

@@ -1,6 +1,6 @@
 """ECG-JEPA (Weimann & Conrad 2024): predict the latent features of long hidden stretches of an ECG from what is left.
 
-Source: github kweimann/ECG-JEPA; signals.md 1.
+Source: the paper and its released code (github kweimann/ECG-JEPA).
 Kept: joint-lead patch tokens, bias-free encoder with one register, hidden-run masks (1.3), L1 on the teacher's normed
 output, narrow predictor over all hidden tokens at once, EMA .998 → .9995, weight decay .01 → .1.
 Differs: the EMA update follows the optimiser step (the release updates before the next forward: the same sequence of

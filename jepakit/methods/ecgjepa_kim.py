@@ -1,6 +1,6 @@
 """ECG_JEPA (Kim 2024): one token per lead and time, attention only within a lead or a time, prediction lead by lead.
 
-Source: github sehunfromdaegu/ECG_JEPA, arXiv 2410.08559; signals.md 2.
+Source: github sehunfromdaegu/ECG_JEPA, arXiv 2410.08559 and its released code.
 Kept: cross-pattern attention, positions (lead, time) added at every block, a time mask common to all leads, targets
 LayerNormed without affine, lead-wise predictor without lead code, smooth-L1, EMA .996 → 1, weight decay .05.
 Differs: leads, patch and sampling rate are the data set's; residual projections are initialised with one std for

@@ -1,6 +1,6 @@
 """I-JEPA (Assran et al. 2023): predict the latent features of four blocks from one context block, block by block.
 
-Source: vision.md 1.
+Source: arXiv 2301.08243 and its released code (github facebookresearch/ijepa).
 Kept: teacher on the full input, targets LayerNormed without affine after the encoder, four target blocks each
 predicted in a pass of its own, context block minus targets, smooth-L1, EMA .996 → 1, weight decay .04 → .4.
 Differs: corrected mask sampler with a context of fixed size (masking.Blocks), one- or two-axis grids; house encoder

@@ -1,6 +1,6 @@
 """LeJEPA (Balestriero & LeCun 2025): views pulled to their centre, features pushed to an isotropic Gaussian; no teacher.
 
-Source: vision.md 3.
+Source: arXiv 2511.08544 and its released code (github rbalestr-lab/lejepa).
 Kept: one backbone and one projector for all views, centre with gradient, (1 − λ)·invariance + λ·SIGReg with means
 over dims (the code's convention), 17 knots on [0, 3], 256 fresh unit directions a step, float32, no stop-gradient.
 Differs: all views are global and come from the modality; projector width 4·dim; learning rate and run length are the

@@ -14,6 +14,7 @@ from modalities.ecg.views import view
 from modalities.signals import SignalModality
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+INDEPENDENT = (0, 1, *range(6, 12))  # the other limb leads are sums of I and II (Kim 2024)
 
 
 class EcgModality(SignalModality):

@@ -14,7 +14,7 @@ from scipy.signal import resample_poly
 
 from jepakit.registry import datasets
 from jepakit.types import PARTS, Card, Data, DataError, Part, Task
-from modalities.ecg.base import LEADS, EcgModality
+from modalities.ecg.base import INDEPENDENT, LEADS, EcgModality
 from modalities.ecg.records import AGAIN, need, ordered, read_annotations, read_record
 from modalities.signals import add_counts, mend, standardise
 
@@ -46,6 +46,8 @@ class Ludb(EcgModality):
     length: ClassVar[int] = 500
     patch: ClassVar[int] = 10
     rate: ClassVar[float] = 100.0
+    independent: ClassVar[tuple[int, ...] | None] = INDEPENDENT
+    channel_patch: ClassVar[int | None] = 20  # 0.2 s, as Kim's
     tasks = (
         Task("hypertrophy", "class", "macro_auroc", ("absent", "present")),
         Task("sinus_rhythm", "class", "macro_auroc", ("other", "sinus rhythm")),

@@ -13,7 +13,7 @@ from scipy.signal import resample_poly
 
 from jepakit.registry import datasets
 from jepakit.types import PARTS, Card, Data, DataError, Part, Task
-from modalities.ecg.base import LEADS, EcgModality
+from modalities.ecg.base import INDEPENDENT, LEADS, EcgModality
 from modalities.ecg.records import AGAIN, need, ordered, read_record
 from modalities.signals import add_counts, mend, standardise
 
@@ -44,6 +44,7 @@ class PtbXl(EcgModality):
     length: ClassVar[int] = 250
     patch: ClassVar[int] = 10
     rate: ClassVar[float] = 100.0
+    independent: ClassVar[tuple[int, ...] | None] = INDEPENDENT
 
     tasks = tuple(Task(name, "multilabel", "macro_auroc") for name in TASKS)
 

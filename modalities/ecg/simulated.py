@@ -23,7 +23,7 @@ import torch
 
 from jepakit.registry import datasets
 from jepakit.types import PARTS, Card, Data, Part, Task
-from modalities.ecg.base import EcgModality
+from modalities.ecg.base import INDEPENDENT, EcgModality
 from modalities.ecg.rhythms import RHYTHMS, Beats, draw_beats
 from modalities.signals import standardise
 
@@ -215,6 +215,8 @@ class Simulated(EcgModality):
     length: ClassVar[int] = 500
     patch: ClassVar[int] = 20
     rate: ClassVar[float] = 100.0
+    independent: ClassVar[tuple[int, ...] | None] = INDEPENDENT
+    channel_patch: ClassVar[int | None] = 50  # 0.5 s: coarser than Kim's 0.2 s, so that the quick board stays quick
     patients: ClassVar[int] = 1000
     recordings: ClassVar[int] = 4
     seed: ClassVar[int] = 20
