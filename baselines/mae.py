@@ -5,7 +5,7 @@ Kept: hidden tokens dropped before the encoder, light decoder, per-patch normali
 hidden patches only, betas (.9, .95), weight decay .05.
 Differs: on sequences the masks are those of the board's latent-predicting rows (hidden runs, 15–25 % visible), so that
 only the target differs; elsewhere a random quarter stays visible; house encoder and predictor.
-Tests: test_methods.py, test_golden.py.
+Tests: test_targets.py, test_methods.py.
 """
 
 from torch.nn import functional as F

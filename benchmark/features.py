@@ -52,7 +52,7 @@ def extract(
         while start < len(data):
             try:
                 batch = _to(data.batch(cpu_rows[start : start + size]), device)
-                mean, every = _embed(encoder, batch, tokens, math.prod(modality.grid), device)
+                mean, every = _embed(encoder, batch, tokens, modality.grid, device)
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error) or size == 1:
                     raise
@@ -81,23 +81,26 @@ def extract(
     return features
 
 
-def placed(tokens: Tokens, places: int) -> Float[Tensor, "b n d"]:
-    """Token features at the ``places`` that dense labels have: the modality's joint tokens.
+def placed(tokens: Tokens, grid: tuple[int, ...]) -> Float[Tensor, "b n d"]:
+    """Token features at the places that dense labels have: the modality's own ``grid``.
 
-    Channel tokens (channel, time) are averaged over the channels of a time, and a coarser time is repeated over the places
-    it covers. Raises ValueError when the tokens cannot be brought to the places.
+    Channel tokens (channel, time) are averaged over the channels of a time, and each place takes the time that covers its
+    middle. Raises ValueError when the tokens cannot be brought to the places.
     """
-    x = tokens.x
-    if x.shape[1] != places and tokens.pos.shape[-1] == 2:
+    x, places = tokens.x, math.prod(grid)
+    if tokens.pos.shape[-1] == len(grid) + 1 == 2:
         times = int(tokens.pos[0, :, -1].max()) + 1
-        if x.shape[1] % times == 0 and places % times == 0:
-            return x.unflatten(1, (-1, times)).mean(1).repeat_interleave(places // times, 1)
+        if x.shape[1] % times == 0:
+            covering = (torch.arange(places, device=x.device) + 0.5) * times / places
+            return x.unflatten(1, (-1, times)).mean(1)[:, covering.long()]
     if x.shape[1] != places:
         raise ValueError(f"{x.shape[1]} tokens cannot be brought to the {places} places of a dense label")
     return x
 
 
-def _embed(encoder: Embedder, batch: Batch, tokens: bool, places: int, device: str) -> tuple[Tensor, Tensor | None]:
+def _embed(
+    encoder: Embedder, batch: Batch, tokens: bool, grid: tuple[int, ...], device: str
+) -> tuple[Tensor, Tensor | None]:
     kind = torch.device(device).type
     with (
         torch.inference_mode(),
@@ -109,7 +112,7 @@ def _embed(encoder: Embedder, batch: Batch, tokens: bool, places: int, device: s
         every = encoder.tokens(batch)
         # Both come from one pass unless an encoder pools in a way of its own.
         plain = type(encoder).embed is Embedder.embed
-        return (every.mean() if plain else encoder.embed(batch)), placed(every, places)
+        return (every.mean() if plain else encoder.embed(batch)), placed(every, grid)
 
 
 def _to(batch: Batch, device: str) -> Batch:

@@ -85,9 +85,9 @@ def test_encoder_key_ignores_probes_and_preset_name_only() -> None:
 
 
 def test_priority_of_settings() -> None:
-    assert make().training.lr == 3e-3  # the method's registration over the preset
+    assert make().training.lr == 7e-3  # the method's registration over the preset
     assert make(**{"train.lr": "0.5"}).training.lr == 0.5  # the command line over both
-    assert make("toy-still").training.lr != 3e-3
+    assert make("toy-still").training.lr != 7e-3
     assert make().size.steps == make().training.steps == 10
     assert make(**{"train.weight_decay": "0.01,0.1"}).training.weight_decay == (0.01, 0.1)
     assert make(**{"train.clip": "none"}).training.clip is None

@@ -69,11 +69,12 @@ def test_channel_tokens_are_channel_major_with_channel_and_time_as_coordinates()
     assert modality.windows(modality.data("val")).x.shape == (16, 3, 16)
 
 
-def test_tokenizer_weights_start_as_truncated_normal_of_two_hundredths() -> None:
+def test_a_token_starts_as_large_beside_its_position_as_in_the_paper() -> None:
+    """Weights of std .02 over 300 values: a unit-variance input gives tokens of std .02·√300, whatever the patch."""
     torch.manual_seed(0)
     for modality in (Ramp(), Ramp().channelwise()):
         (weight,) = modality.tokenizer(4000).parameters()
-        assert weight.std().item() == pytest.approx(0.02, rel=0.03)
+        assert weight.std().item() * weight[0].numel() ** 0.5 == pytest.approx(0.02 * 300**0.5, rel=0.03)
 
 
 def test_tokenizer_refuses_an_uncropped_recording() -> None:

@@ -16,7 +16,7 @@ from benchmark.features import Features, extract
 from jepakit.nn import Embedder
 from jepakit.types import Batch, Data, DataError, Tokens
 
-MODALITY: Any = SimpleNamespace(name="toy", dataset="waves")
+MODALITY: Any = SimpleNamespace(name="toy", dataset="waves", grid=(3,))
 
 
 class Encoder(Embedder):
@@ -153,3 +153,14 @@ def test_a_failed_write_leaves_the_old_cache(tmp_path: Path, monkeypatch: pytest
         features.save(path, {"train": Features(np.zeros((5, 3), np.float32))})
     assert features.load(path)["train"].pooled.sum() == 15
     assert [p.name for p in tmp_path.iterdir()] == ["cache.npz"]
+
+
+def test_channel_tokens_are_brought_to_the_places_of_dense_labels():
+    """Two channels × three times for six places: the mean over channels, each time for the two places it covers."""
+    x = torch.arange(6.0).reshape(1, 6, 1)
+    pos = torch.tensor([[0.0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]])[None]
+    assert features.placed(Tokens(x, pos), (6,)).flatten().tolist() == [1.5, 1.5, 2.5, 2.5, 3.5, 3.5]
+    assert features.placed(Tokens(x, pos), (3, 2)).flatten().tolist() == [0, 1, 2, 3, 4, 5]
+    assert features.placed(Tokens(x, pos), (5,)).flatten().tolist() == [1.5, 1.5, 2.5, 3.5, 3.5]
+    with pytest.raises(ValueError, match="places"):
+        features.placed(Tokens(x, pos[..., :1]), (5,))

@@ -14,7 +14,7 @@ from waves import Waves
 import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
 from jepakit.objective import Objective
-from jepakit.pretrain import Diverged, Fit, Pretrain, Training, build, fit
+from jepakit.pretrain import Diverged, Fit, Pretrain, Training, build, decay_groups, fit
 from jepakit.randomness import batch_index, mix, reseed
 from jepakit.types import Batch, Losses, Size
 
@@ -189,3 +189,12 @@ def test_watch_and_progress_are_called() -> None:
     assert watched == [4, 8, 12] and told[-1] == 12
     assert [row["step"] for row in outcome.history] == [4, 8, 12]
     assert outcome.samples_per_s > 0 and 0 <= outcome.data_wait <= 1
+
+
+def test_optimiser_holds_no_teacher_parameter_and_the_checkpoint_holds_the_teacher() -> None:
+    objective = build("ecgjepa", Waves(), SIZE, 0)
+    held = {id(p) for group in decay_groups(objective) for p in group}
+    teacher = {id(p) for p in objective.encoder().parameters()}
+    assert held and teacher and not held & teacher
+    assert {id(p) for p in objective.backbone.parameters()} <= held
+    assert [name for name in objective.state_dict() if name.startswith("target.teacher.transformer")]

@@ -159,7 +159,7 @@ def _register(name: str, kind: type[Reconstruct], family: str = "jepa", **traini
         return kind(modality, size, at)
 
 
-_register("toy-ae", Reconstruct, lr=3e-3)
+_register("toy-ae", Reconstruct, lr=7e-3)
 _register("toy-still", Still, "reference")
 _register("toy-nan", Nan)
 _register("toy-oom", Oom)

@@ -6,7 +6,7 @@ output, narrow predictor over all hidden tokens at once, EMA .998 → .9995, wei
 Differs: the EMA update follows the optimiser step (the release updates before the next forward: the same sequence of
 teachers, momentum read one step earlier); in runs under 5,000 steps the EMA start is lowered (schedules.momentum);
 learning rate, batch and run length are the board's.
-Tests: test_masking.py, test_methods.py, test_golden.py.
+Tests: test_masking.py, test_nn.py, test_targets.py, test_methods.py.
 """
 
 from torch.nn import functional as F

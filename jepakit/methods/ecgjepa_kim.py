@@ -6,7 +6,7 @@ LayerNormed without affine, lead-wise predictor without lead code, smooth-L1, EM
 Differs: leads, patch and sampling rate are the data set's; residual projections are initialised with one std for
 all blocks; random masks are drawn per sample; in short runs the EMA start is lowered (schedules.momentum); the last
 legal start of a block is drawn (``legacy=True`` restores the release).
-Tests: test_masking.py, test_methods.py.
+Tests: test_masking.py, test_nn.py, test_methods.py.
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ predicted in a pass of its own, context block minus targets, smooth-L1, EMA .996
 Differs: corrected mask sampler with a context of fixed size (masking.Blocks), one- or two-axis grids; house encoder
 (no biases, one register); in runs under 2,500 steps the EMA start is lowered (schedules.momentum); no random resized
 crop unless the modality crops.
-Tests: test_masking.py, test_methods.py, test_golden.py.
+Tests: test_masking.py, test_nn.py, test_targets.py, test_methods.py.
 """
 
 from torch.nn import functional as F

@@ -43,11 +43,11 @@ class Ludb(EcgModality):
         "wave that covers most of it if that is at least 40 %, unlabelled outside the first and last annotated wave.",
     )
     channels: ClassVar[int] = 12
-    length: ClassVar[int] = 500
+    length: ClassVar[int] = 250
     patch: ClassVar[int] = 10
     rate: ClassVar[float] = 100.0
     independent: ClassVar[tuple[int, ...] | None] = INDEPENDENT
-    channel_patch: ClassVar[int | None] = 20  # 0.2 s, as Kim's
+    channel_patch: ClassVar[int | None] = 25  # 0.25 s, near Kim's 0.2 s
     tasks = (
         Task("hypertrophy", "class", "macro_auroc", ("absent", "present")),
         Task("sinus_rhythm", "class", "macro_auroc", ("other", "sinus rhythm")),
