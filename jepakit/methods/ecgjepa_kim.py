@@ -56,12 +56,12 @@ def ecgjepa_kim(
     modality: Modality,
     size: Size,
     *,
-    blocks: bool = False,
+    blocks: bool = True,
     legacy: bool = False,
     cropa: bool = True,
     ema: tuple[float, float] = (0.996, 1.0),
 ) -> MaskedJEPA:
-    """blocks: multi-block instead of random time masks; legacy: their release's block starts; cropa: its attention."""
+    """blocks: multi-block masks (the variant with a published log) or random times; legacy: their release's block starts; cropa: its attention."""
     modality = modality.channelwise()
     leads, times = modality.grid
     along = SharedBlocks((times,), legacy=legacy) if blocks else Subset((times,), hide=(0.6, 0.7))
