@@ -47,7 +47,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name="quick",
             size=_size(64, 4, 32, 2),
-            training={"steps": 500, "batch_size": 64, "lr": 5e-3},
+            training={"steps": 450, "batch_size": 64, "lr": 5e-3},
             seeds=3,
             about="the default: under 10 minutes for six methods and three seeds on 2 cores",
         ),
