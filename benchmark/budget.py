@@ -49,14 +49,14 @@ PRESETS: dict[str, Preset] = {
             size=_size(64, 4, 32, 2),
             training={"steps": 450, "batch_size": 64, "lr": 5e-3},
             seeds=3,
-            about="the default: under 10 minutes for six methods and three seeds on 2 cores",
+            about="the default: about 10 minutes for nine rows and three seeds on 2 cores",
         ),
         Preset(
             name="standard",
             size=_size(96, 4, 48, 3),
             training={"steps": 1500, "batch_size": 64, "lr": 3e-3},
             seeds=3,
-            about="committed CPU boards: under an hour per board on 2 cores",
+            about="a CPU board with more time: under an hour on 2 cores",
         ),
         Preset(
             name="full",

@@ -209,7 +209,7 @@ def _read_manifest(file: Path, source: Source) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 3 after one sentence on what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m modalities.download", description="Fetch the open data sets.")
-    parser.add_argument("modality", choices=sorted({source.modality for source in SOURCES}))
+    parser.add_argument("modality", help="ecg")
     parser.add_argument("--data", type=Path, help="data root (default: $JEPAKIT_DATA, else ./data)")
     parser.add_argument("dataset", nargs="?", help="only this data set")
     parser.add_argument("--dataset", dest="named", help="the same, as an option")

@@ -1,0 +1,37 @@
+"""The committed boards are what their records say: written again from the records, they are the same bytes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmark import leaderboard, record
+from jepakit.registry import datasets
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+DERIVED = sorted(path.name for path in RESULTS.glob("*.csv") if path.name != "overhead.csv") + sorted(
+    path.name for path in RESULTS.glob("leaderboard_*.md")
+)
+
+
+def test_boards_are_written_again_byte_for_byte(tmp_path: Path) -> None:
+    if not DERIVED:
+        pytest.skip("no board is committed")
+    shutil.copytree(RESULTS / "records", tmp_path / "records")
+    leaderboard.rebuild(tmp_path, cards={name: datasets[name].make.card for name in datasets})
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == sorted(DERIVED)
+    for name in DERIVED:
+        fresh, kept = (tmp_path / name).read_text(encoding="utf-8"), (RESULTS / name).read_text(encoding="utf-8")
+        assert fresh == kept, f"results/{name} is not what the records say; run make board and commit it"
+
+
+def test_every_record_is_whole_and_has_its_predictions() -> None:
+    paths = sorted((RESULTS / "records").rglob("*.json"))
+    if not paths:
+        pytest.skip("no record is committed")
+    for path in paths:
+        one = record.load(path)
+        assert one["key"] == path.stem and path.with_suffix(".npz").is_file()
+        assert [one["modality"], one["dataset"], one["method"]] == list(path.relative_to(RESULTS / "records").parts[:3])
