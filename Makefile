@@ -15,7 +15,7 @@ DEV := $(VENV)/.jepakit-dev
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help bench ls board data bench-overhead test test-slow lint format types clean
+.PHONY: help bench ls board data bench-overhead bench-probes test test-slow lint format types clean
 
 help: ## this list
 	@echo "jepakit: JEPAs, masked autoencoders, contrastive and reference rows under one protocol"
@@ -45,6 +45,9 @@ data: $(if $(MODALITY),$(RUNTIME)) ## fetch the open data sets of MODALITY=ecg i
 
 bench-overhead: $(RUNTIME) ## what a training step costs beside the objective itself
 	@$(PY) -m benchmark.overhead $(ARGS)
+
+bench-probes: $(RUNTIME) ## what a path of penalties costs: ridge and logistic probes against scikit-learn
+	@$(PY) -m benchmark.bench_probes $(ARGS)
 
 # --- development -----------------------------------------------------------------------------------------------------
 

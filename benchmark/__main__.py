@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmark run | ls | board``; every bad input ends in one sentence and exit code 3."""
+"""The command line: ``python -m benchmark run | ls | board | verify``; bad input: one sentence, exit code 3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import jepakit
-from benchmark import estimate, grid, leaderboard, listing, plan, plugin, record, request
+from benchmark import estimate, grid, leaderboard, listing, plan, plugin, record, request, verify
 from benchmark.grid import Interrupted, Options
 from benchmark.progress import Display, score_line
 from jepakit.registry import datasets, did_you_mean
@@ -66,6 +66,8 @@ def parser() -> Parser:
     commands.add_parser("ls", parents=[shared], help="methods, data sets, probes, presets")
     board = commands.add_parser("board", parents=[shared], help="write the boards again from the records")
     board.add_argument("modality", nargs="?", help="only this one")
+    check = commands.add_parser("verify", parents=[shared], help="compute rows again from their stored predictions")
+    check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
     return top
 
 
@@ -94,20 +96,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return OK
         if chosen.command == "board":
             return _board(chosen, console)
+        if chosen.command == "verify":
+            return _verify(chosen, console)
         return _run(chosen, root, console)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
 
 
+def known_modality(name: str) -> str:
+    """``name``, or a UsageError with the nearest modality."""
+    known = sorted({one.partition("/")[0] for one in datasets})
+    if name not in known:
+        raise did_you_mean("modality", name, known)
+    return name
+
+
 def _board(chosen: argparse.Namespace, console: Console) -> int:
-    modality = chosen.modality
-    known = sorted({name.partition("/")[0] for name in datasets})
-    if modality is not None and modality not in known:
-        raise did_you_mean("modality", modality, known)
+    modality = None if chosen.modality is None else known_modality(chosen.modality)
     record.preflight(chosen.results)
     show_board(chosen.results, modality, console)
     return OK
+
+
+def _verify(chosen: argparse.Namespace, console: Console) -> int:
+    checks = verify.verify(chosen.results, chosen.rows)
+    for check in checks:
+        console.print(str(check), soft_wrap=True, highlight=False, markup=False)
+    wrong = sum(not check.match for check in checks)
+    console.print(f"{len(checks) - wrong} of {len(checks)} numbers match" + (f", {wrong} do not" if wrong else ""))
+    return FAILED if wrong else OK
 
 
 def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:

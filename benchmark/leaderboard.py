@@ -1,4 +1,5 @@
-"""Leaderboard files: runs.csv and leaderboard_<modality>.csv/.md, a pure function of records and predictions.
+"""Leaderboard files: runs.csv, leaderboard_<modality>.csv/.md and leaderboard.csv (across modalities), a pure function of
+records and predictions.
 
 Sorted, with fixed number formats and without time stamps, so that the same records give the same bytes. Rows of presets
 that are not published (smoke) never enter a file.
@@ -16,14 +17,17 @@ from typing import Any
 
 from benchmark.atomic import write_bytes
 from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id, row_variant
-from benchmark.terminal import table
+from benchmark.overall import Standing, headline, overall
+from benchmark.terminal import leads, table
 from jepakit.types import Card
 
 __all__ = ["rebuild", "table"]
 
 _FORMATS = {
     "rank": "d", "n_seeds": "d", "seed": "d", "rankme": ".2f", "std_min": ".3e", "collapsed_frac": ".2f",
-    "device_s": ".1f", "pretrain_s": ".1f", "samples_per_s": ".0f", "peak_mem_mib": ".0f", "params_m": ".4f",
+    "n_datasets": "d", "n_scaled": "d", "n_modalities": "d", "coverage": ".2f", "mean_rank": ".2f", "mean_rank_lo": ".2f",
+    "mean_rank_hi": ".2f", "device_s": ".1f", "pretrain_s": ".1f", "samples_per_s": ".0f",
+    "peak_mem_mib": ".0f", "params_m": ".4f",
 }  # fmt: skip
 _RUNS = (
     "modality", "dataset", "preset", "data", "method", "variant", "family", "seed", "status", "reason", "stale", "task",
@@ -39,7 +43,7 @@ def rebuild(
     stale: Stale | None = None,
     cards: Mapping[str, Card] | None = None,
 ) -> None:
-    """Write ``runs.csv`` (every record) and the leaderboards of ``modality`` (default: of all) under ``results``.
+    """Write ``runs.csv`` and ``leaderboard.csv`` (all records) and the leaderboards of ``modality`` (default: of each).
 
     ``stale`` tells whether a record was made by older code (default: ``benchmark.cell.is_stale``); ``cards`` by
     "<modality>/<dataset>" add title and licence to the Markdown. A damaged record is skipped with a warning.
@@ -59,12 +63,21 @@ def rebuild(
     write_bytes(results / "runs.csv", _csv(_RUNS, _runs(found, asked)))
     known = {one["modality"] for one in found}
     known |= {path.stem.removeprefix("leaderboard_") for path in results.glob("leaderboard_*.csv")}
-    for name in sorted(known if modality is None else {modality}):
-        here = boards([one for one in found if one["modality"] == name], results, asked)
-        columns = [field.name for field in fields(Line)]
-        rows = [[getattr(line, column) for column in columns] for board in here for line in board.lines]
-        write_bytes(results / f"leaderboard_{name}.csv", _csv(columns, rows))
-        write_bytes(results / f"leaderboard_{name}.md", markdown(name, here, cards or {}).encode())
+    every: list[Board] = []
+    for name in sorted(known | ({modality} if modality else set())):
+        whole = modality in (None, name)
+        own = [one for one in found if one["modality"] == name]
+        here = boards(own, results, asked, None if whole else headline)
+        every += here
+        if whole:
+            write_bytes(results / f"leaderboard_{name}.csv", _lines(Line, [x for board in here for x in board.lines]))
+            write_bytes(results / f"leaderboard_{name}.md", markdown(name, here, cards or {}).encode())
+    write_bytes(results / "leaderboard.csv", _lines(Standing, overall(every)))
+
+
+def _lines(kind: type[Line] | type[Standing], rows: Iterable[Line | Standing]) -> bytes:
+    columns = [field.name for field in fields(kind)]
+    return _csv(columns, [[getattr(row, column) for column in columns] for row in rows])
 
 
 def _runs(records: Iterable[Record], stale: Stale) -> list[list[Any]]:
@@ -130,8 +143,11 @@ def markdown(modality: str, found: Sequence[Board], cards: Mapping[str, Card]) -
     parts = [
         f"# Leaderboard: {escape(modality)}",
         "Generated from `results/records`; do not edit. Score: mean over seeds [95 % interval of a hierarchical bootstrap "
-        "over seeds and test units]. Δ random: paired difference to the same encoder untrained, linear probe where there "
-        "is one. References are unranked. s: seconds of pre-training and feature extraction.",
+        "over seeds and test units]. Columns to the right of the scores are of the first score. Ties: rows that share a "
+        "letter do not differ at 5 % (paired, Holm); only a first rank that shares its letter with none is bold. Δ random, "
+        "Δ baseline: paired difference to the same encoder untrained and to the best row of mae and contrastive; p: of "
+        "the latter after Holm. Normalised: 0 = untrained, 1 = trained on the labels. References are unranked. s: seconds "
+        "of pre-training and feature extraction; ◆: nothing is better in as few.",
     ]
     if not found:
         parts.append("No published record yet.")
@@ -166,20 +182,24 @@ def _note(board: Board, card: Card | None) -> str:
 def _task_table(board: Board, measures: Sequence[Measure]) -> str:
     main = board.of(measures[0])
     by_row = {m: {(line.method, line.variant): line for line in board.of(m)} for m in measures}
-    heads = ["#", "method", *(f"{m.probe} {m.metric}" for m in measures), "Δ random", "seeds", "RankMe", "collapsed",
-             "samples/s", "s", "status"]  # fmt: skip
+    heads = ["#", "ties", "method", *(f"{m.probe} {m.metric}" for m in measures), "normalised", "Δ random", "Δ baseline",
+             "p", "seeds", "RankMe", "collapsed", "samples/s", "s", "status"]  # fmt: skip
     out = ["| " + " | ".join(map(escape, heads)) + " |", "|" + "---|" * len(heads)]
     for line in main:
         key = (line.method, line.variant)
         name = escape(line.method) + (f" ({escape(line.variant)})" if line.variant else "")
-        name = f"*{name}*" if line.reference else name
+        name = f"*{name}*" if line.reference else f"**{name}**" if leads(line, main) else name
         if line.stale:
             name += " (stale)"
         cells = [
-            _text(line.rank, "d"), name, *(_score(by_row[m].get(key)) for m in measures),
+            _text(line.rank, "d"), line.tie_group, name, *(_score(by_row[m].get(key)) for m in measures),
+            _around(line.normalised, line.normalised_lo, line.normalised_hi, ".2f"),
             _around(line.d_random, line.d_random_lo, line.d_random_hi, "+.3f"),
+            _around(line.d_best_baseline, line.d_best_baseline_lo, line.d_best_baseline_hi, "+.3f"),
+            _text(line.p_holm, ".3f"),
             str(line.n_seeds or ""), _text(line.rankme, ".1f"), _share(line.collapsed_frac),
-            _text(line.samples_per_s, ".0f"), _text(line.device_s, ".1f"), escape(line.status_counts),
+            _text(line.samples_per_s, ".0f"), _text(line.device_s, ".1f") + (" ◆" if line.pareto else ""),
+            escape(line.status_counts),
         ]  # fmt: skip
         out.append("| " + " | ".join(cells) + " |")
     return "\n".join(out)

@@ -10,12 +10,15 @@ Metrics that are functions of sums over rows (accuracy, F1, R² …) are re-weig
 replicates cost milliseconds. Ranking metrics are re-weighed row by row: 300 replicates. A replicate may lack a class:
 class-wise metrics then leave out what is undefined, exactly as the metric itself does (``benchmark.metrics``), and a
 replicate in which nothing is defined is skipped.
+
+``benchmark.compare`` tests differences and ``benchmark.overall`` averages over boards with the same replicates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,16 +44,29 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resampled:
-    """A row under the bootstrap. values (S,): the metric of every seed; replicates (R, S): under every draw of units."""
+    """A row under the bootstrap. values (S,): the metric of every seed; replicates (R, S): under every draw of units.
+
+    seeds: which runs these are, for pairing; 0, 1, … unless told.
+    """
 
     values: np.ndarray
     replicates: np.ndarray
     units: np.ndarray
     metric: Metric
+    seeds: tuple[int, ...]
 
     def only(self, seeds: Sequence[int]) -> Resampled:
         """The same row with the seeds at these positions."""
-        return replace(self, values=self.values[list(seeds)], replicates=self.replicates[:, list(seeds)])
+        chosen = list(seeds)
+        named = tuple(self.seeds[i] for i in chosen)
+        return replace(self, values=self.values[chosen], replicates=self.replicates[:, chosen], seeds=named)
+
+    def shared(self, other: Resampled) -> tuple[Resampled, Resampled]:
+        """Both rows with only the seeds that both have (possibly none). Raises ValueError when test units differ."""
+        if not np.array_equal(self.units, other.units):
+            raise ValueError("paired rows need the same test units in the same order")
+        both = [seed for seed in self.seeds if seed in other.seeds]
+        return self.only([self.seeds.index(s) for s in both]), other.only([other.seeds.index(s) for s in both])
 
     def interval(self, seed: int = 0) -> Interval:
         """Mean over seeds with its interval, cut off at the metric's bounds."""
@@ -72,7 +88,14 @@ class Resampled:
         return Interval(float(change.mean()), *_percentiles(float(change.mean()), drawn))
 
 
-def resample(runs: Sequence[Run], metric: Metric, *, resamples: int | None = None, seed: int = 0) -> Resampled:
+def resample(
+    runs: Sequence[Run],
+    metric: Metric,
+    *,
+    resamples: int | None = None,
+    seed: int = 0,
+    seeds: Sequence[int] | None = None,
+) -> Resampled:
     """The runs of one row (one per seed) under the bootstrap. Raises ValueError unless all have the same units in order."""
     if not runs:
         raise ValueError("no runs to take an interval of")
@@ -82,10 +105,19 @@ def resample(runs: Sequence[Run], metric: Metric, *, resamples: int | None = Non
     _, codes = np.unique(units, return_inverse=True)
     count = int(codes.max(initial=-1)) + 1
     resamples = resamples or (RESAMPLES if metric.additive else RANK_RESAMPLES)
+    draws = draw_units(count, resamples, seed)
+    values = np.array([metric(labels, predictions) for labels, predictions, _ in runs])
+    replicates = np.stack([_weighted(run, metric, codes, draws) for run in runs], 1)
+    return Resampled(values, replicates, units, metric, tuple(range(len(runs)) if seeds is None else seeds))
+
+
+@lru_cache(maxsize=2)  # every row of a board sees the same draws
+def draw_units(count: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each unit is drawn: (resamples, count), read-only."""
     rng = np.random.default_rng([seed, 0])
     draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)  # (R, units)
-    values = np.array([metric(labels, predictions) for labels, predictions, _ in runs])
-    return Resampled(values, np.stack([_weighted(run, metric, codes, draws) for run in runs], 1), units, metric)
+    draws.flags.writeable = False
+    return draws
 
 
 def interval(runs: Sequence[Run], metric: Metric, *, resamples: int | None = None, seed: int = 0) -> Interval:
@@ -128,9 +160,35 @@ def _draw_seeds(values: np.ndarray, replicates: np.ndarray, seed: int) -> np.nda
     return np.asarray(centre + draw * values.std(ddof=1) / np.sqrt(count))
 
 
-def _percentiles(mean: float, replicates: np.ndarray) -> tuple[float, float]:
-    replicates = replicates[np.isfinite(replicates)]
-    if not len(replicates) or not np.isfinite(mean):
+def joint(rows: Sequence[Resampled], seed: int = 0) -> np.ndarray:
+    """Means of several rows under the same draws of units and seeds: (R, rows).
+
+    Runs of one seed move together: a row's draw at the level of seeds is a combination of its runs' deviations with one
+    normal weight per seed, shared by all rows, widened to Student's t as in ``Resampled.interval``.
+    """
+    count = min(len(row.replicates) for row in rows)
+    weights = {s: np.random.default_rng([seed, 2, s]).normal(size=count) for s in {s for r in rows for s in r.seeds}}
+    columns = []
+    for row in rows:
+        n, centre = len(row.values), row.replicates[:count].mean(1)
+        if n > 1:
+            noise = sum(
+                weights[s] * change for s, change in zip(row.seeds, row.values - row.values.mean(), strict=True)
+            )
+            chi2 = np.random.default_rng([seed, 3, n]).chisquare(n - 1, size=count)
+            centre = centre + noise / np.sqrt(n * chi2)
+        columns.append(centre)
+    return np.stack(columns, 1)
+
+
+def percentiles(draws: np.ndarray) -> tuple[float, float]:
+    """The central 95 % of the finite draws; NaN where there is none."""
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
         return float("nan"), float("nan")
-    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def _percentiles(mean: float, replicates: np.ndarray) -> tuple[float, float]:
+    return percentiles(replicates) if np.isfinite(mean) else (float("nan"), float("nan"))

@@ -14,9 +14,9 @@ from benchmark.board import Board, Line, Measure, Record, Stale, boards
 
 WIDTH = 120
 FAMILIES = ("jepa", "mae", "contrastive", "supervised", "reference")
-NAME, SCORE = 20, 11  # widths of a method's name and of a score
+NAME, SCORE, TIES = 20, 11, 3  # widths of a method's name, of a score and of tie letters
 # What the columns take that are always there, each with a gap of two; the rest is for scores.
-FIXED = (2 + 2) + (NAME + 2) + (5 + 2) + (5 + 2) + (1 + 2) + (7 + 2) + (6 + 2)
+FIXED = (2 + TIES + 2) + (NAME + 2) + (5 + 2) + (5 + 2) + (1 + 2) + (7 + 2) + (6 + 2)
 # rich's SIMPLE_HEAD with a rule between sections
 BOX = box.Box("    \n    \n ── \n    \n ── \n    \n    \n    \n")
 
@@ -67,12 +67,13 @@ def draw(board: Board) -> Table:
     if not shown:
         return art
     by_row = {m: {(line.method, line.variant): line for line in board.of(m)} for m in shown}
-    groups = _groups(board.of(shown[0]))
+    first = board.of(shown[0])
+    groups = _groups(first)
     for i, lines in enumerate(groups):
         for line in lines:
             key = (line.method, line.variant)
             cells = [_score(by_row[measure].get(key)) for measure in shown]
-            art.add_row(*_head(line), *cells, *_tail(line), style="dim" if line.method == "chance" else None)
+            art.add_row(*_head(line, first), *cells, *_tail(line), style="dim" if line.method == "chance" else None)
         if i + 1 < len(groups):
             art.add_section()
     return art
@@ -101,10 +102,20 @@ def _groups(lines: Sequence[Line]) -> list[list[Line]]:
     return [entrants[family] for family in order] + ([references] if references else [])
 
 
-def _head(line: Line) -> tuple[str, str]:
+def leads(line: Line, lines: Sequence[Line]) -> bool:
+    """Whether a row is first and shares no tie letter with another: only such a row is set in bold."""
+    ranked = [other for other in lines if other.rank is not None]
+    if line.rank != 1 or not line.tie_group:
+        return False
+    return len(ranked) > 1 and not any(set(line.tie_group) & set(o.tie_group) for o in ranked if o is not line)
+
+
+def _head(line: Line, lines: Sequence[Line]) -> tuple[str, str]:
     name = escape(f"{line.method} {line.variant}".strip()) + (" †" if line.stale else "")
     rank = "" if line.rank is None else str(line.rank)
-    return (f"[bold]{rank}[/]", f"[bold]{name}[/]") if line.rank == 1 else (rank, name)
+    letters = line.tie_group if len(line.tie_group) <= TIES else line.tie_group[: TIES - 1] + "…"
+    rank += letters
+    return (f"[bold]{rank}[/]", f"[bold]{name}[/]") if leads(line, lines) else (rank, name)
 
 
 def _tail(line: Line) -> tuple[str, ...]:
@@ -130,6 +141,8 @@ def _score(line: Line | None) -> str:
 
 def _caption(board: Board, hidden: Sequence[Measure]) -> str:
     words = ["score ± half of the 95 % interval (seeds and test units)"]
+    if any(line.tie_group for line in board.lines):
+        words.append("a shared letter is a tie")
     if any(line.collapsed_frac for line in board.lines):
         words.append("✗ collapsed in some seed")
     if any(line.stale for line in board.lines):

@@ -142,7 +142,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path):
     for name in "ab":
         leaderboard.rebuild(tmp_path / name, stale=fresh)
     first = {p.name: p.read_bytes() for p in (tmp_path / "a").glob("*.*")}
-    assert set(first) == {"runs.csv", "leaderboard_ecg.csv", "leaderboard_ecg.md"}
+    assert set(first) == {"runs.csv", "leaderboard.csv", "leaderboard_ecg.csv", "leaderboard_ecg.md"}
     assert first == {p.name: p.read_bytes() for p in (tmp_path / "b").glob("*.*")}
     leaderboard.rebuild(tmp_path / "a", "ecg", stale=fresh)
     assert first == {p.name: p.read_bytes() for p in (tmp_path / "a").glob("*.*")}

@@ -61,7 +61,8 @@ def ecgjepa_kim(
     cropa: bool = True,
     ema: tuple[float, float] = (0.996, 1.0),
 ) -> MaskedJEPA:
-    """blocks: multi-block masks (the variant with a published log) or random times; legacy: their release's block starts; cropa: its attention."""
+    """blocks: multi-block masks (the variant with a published log) or random times; legacy: the release's block starts;
+    cropa: its attention; ema: momentum start and end."""
     modality = modality.channelwise()
     leads, times = modality.grid
     along = SharedBlocks((times,), legacy=legacy) if blocks else Subset((times,), hide=(0.6, 0.7))

@@ -1,0 +1,282 @@
+"""Line: one line of a leaderboard, and how the lines of one measure come about from rows and their predictions."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from benchmark import metrics, stats
+from benchmark.compare import Difference, compare, difference
+from benchmark.normalised import normalised
+from benchmark.predictions import Store
+from benchmark.stats import Resampled
+
+Record = Mapping[str, Any]
+Stale = Callable[[Record], bool]
+Number = float | int | None
+Name = tuple[str, str]  # method, variant: a row of a board
+
+REFERENCES = ("supervised", "reference")
+BASELINES = ("mae", "contrastive")
+FLOOR, CEILING = "random_init", "supervised"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a leaderboard file, its fields in column order; None is an empty cell, never 0.
+
+    Units: device_s seconds (pre-training + features), peak_mem_mib MiB, params_m millions; means over seeds.
+    d_random, d_best_baseline: paired difference to the untrained encoder and to the best row of the families mae and
+    contrastive, in the metric's own direction. p_holm, tie_group: ``benchmark.compare``; normalised:
+    ``benchmark.normalised``. pareto: no other ranked row is at least as good in score and device_s and better in one.
+    """
+
+    rank: int | None
+    method: str
+    variant: str
+    family: str
+    dataset: str
+    preset: str
+    data: str
+    task: str
+    probe: str
+    metric: str
+    n_seeds: int
+    mean: Number
+    ci95_lo: Number
+    ci95_hi: Number
+    median: Number
+    d_random: Number
+    d_random_lo: Number
+    d_random_hi: Number
+    d_best_baseline: Number
+    d_best_baseline_lo: Number
+    d_best_baseline_hi: Number
+    p_holm: Number
+    tie_group: str
+    normalised: Number
+    normalised_lo: Number
+    normalised_hi: Number
+    rankme: Number
+    std_min: Number
+    collapsed_frac: Number
+    device_s: Number
+    samples_per_s: Number
+    peak_mem_mib: Number
+    params_m: Number
+    pareto: bool | None
+    augmentation: str
+    status_counts: str
+    stale: bool
+    reference: bool
+    nuisance: bool
+
+
+@dataclass(frozen=True, order=True)
+class Measure:
+    """What one column of a board measures. Ordered: headline task, other tasks, nuisance tasks; then by name."""
+
+    nuisance: bool
+    minor: bool  # not the headline task
+    task: str
+    extra: bool  # a second way to pool windows, for which no predictions are stored
+    probe_order: int
+    probe: str
+    metric: str
+    base: str  # the name in benchmark.metrics
+
+
+@dataclass(frozen=True)
+class Row:
+    """The records of one method and variant, one per seed; their scores name the key of their own predictions."""
+
+    method: str
+    variant: str
+    records: tuple[Record, ...]
+    stale: bool
+
+    @property
+    def first(self) -> Record:
+        return self.records[0]
+
+    @property
+    def reference(self) -> bool:
+        return self.first["family"] in REFERENCES
+
+    @property
+    def name(self) -> Name:
+        return self.method, self.variant
+
+
+def _value(record: Record, measure: Measure) -> tuple[float, str] | None:
+    """(value, key of the record whose predictions belong to it)."""
+    for score in record["scores"]:
+        if (score["task"], score["probe"], score["metric"]) == (measure.task, measure.probe, measure.base):
+            value = (score.get("extras") or {}).get(measure.metric) if measure.extra else score["value"]
+            return None if value is None else (float(value), score["key"])
+    return None
+
+
+def lines_of(
+    measure: Measure, rows: Sequence[Row], store: Store, place: tuple[str, str, str]
+) -> tuple[list[Line], dict[Name, Resampled]]:
+    """The lines of one measure, best first, references last, and the bootstrap of every row that has its predictions.
+
+    place: data set, preset, data.
+    """
+    metric = metrics.get(measure.base)
+    sampled: dict[Name, Resampled] = {}
+    lines: list[Line] = []
+    labels: np.ndarray | None = None
+    for row in rows:
+        found = {record["seed"]: _value(record, measure) for record in row.records}
+        values = [pair[0] for pair in found.values() if pair is not None]
+        runs = {s: store.run(pair[1], measure.task, measure.probe) for s, pair in found.items() if pair is not None}
+        ready = [run for run in runs.values() if run is not None]
+        if ready and labels is None:
+            labels = ready[0][0]
+        around = None
+        if ready and len(ready) == len(runs) and not measure.extra:
+            try:
+                sampled[row.name] = stats.resample(ready, metric, seeds=list(runs))
+                around = sampled[row.name].interval()
+            except ValueError as error:
+                warnings.warn(f"no interval for {row.method} on {place[0]}/{measure.task}: {error}", stacklevel=2)
+        lines.append(_line(measure, row, values, around, place))
+    sign = -1 if metric.higher_is_better else 1
+    lines.sort(key=lambda x: (x.reference, x.stale, x.mean is None, sign * (x.mean or 0.0), x.method, x.variant))
+    if labels is not None:
+        lines.append(_chance(measure, metric.chance(labels), place))
+    return _placed(_related(lines, sampled, metric), sampled, metric), sampled
+
+
+def _related(lines: Sequence[Line], sampled: Mapping[Name, Resampled], metric: metrics.Metric) -> list[Line]:
+    """Every line beside the untrained encoder (d_random) and between it and the supervised one (normalised)."""
+    marks = {line.method: line for line in lines if line.method in (FLOOR, CEILING) and not line.variant}
+    floor, ceiling = (marks.get(name) for name in (FLOOR, CEILING))
+    out = []
+    for line in lines:
+        row = sampled.get((line.method, line.variant))
+        base = sampled.get((FLOOR, "")) if floor is not None and line.stale == floor.stale else None
+        if row is not None and base is not None and line is not floor:
+            line = _with(line, "d_random", _paired(row, base))
+        if not (line.nuisance or floor is None or ceiling is None or line.stale or floor.stale or ceiling.stale):
+            means = [x.mean for x in (line, floor, ceiling)]
+            samples = [row, *(sampled.get((name, "")) for name in (FLOOR, CEILING))]
+            found = normalised(means, samples, metric)
+            if found is not None:
+                line = _with(line, "normalised", found)
+        out.append(line)
+    return out
+
+
+def _paired(row: Resampled, base: Resampled) -> stats.Interval | None:
+    """Row minus base over the seeds that both have."""
+    try:
+        one, two = row.shared(base)
+        return one.minus(two) if len(one.values) else None
+    except ValueError as error:
+        warnings.warn(f"no paired difference: {error}", stacklevel=2)
+        return None
+
+
+def _with(line: Line, name: str, found: stats.Interval | Difference | None) -> Line:
+    if found is None:
+        return line
+    changes: dict[str, Any] = {name: found.mean, f"{name}_lo": found.lo, f"{name}_hi": found.hi}
+    return replace(line, **{key: _number(value) for key, value in changes.items()})  # type: ignore[arg-type]
+
+
+def _placed(lines: Sequence[Line], sampled: Mapping[Name, Resampled], metric: metrics.Metric) -> list[Line]:
+    """Ranks, ties, tests against the best baseline and the Pareto front, among entrants with a fresh score.
+
+    Equal means share a rank. Nuisance tasks are not ranked.
+    """
+    ranked = [x for x in lines if not (x.reference or x.stale or x.mean is None or x.nuisance)]
+    rows = [sampled.get((x.method, x.variant)) for x in ranked]
+    made = compare(rows)
+    best = next((i for i, x in enumerate(ranked) if x.family in BASELINES), None)
+    corrected = {} if best is None else made.against(best, range(len(ranked)))
+    means = [x.mean for x in ranked]
+    done: dict[int, Line] = {}
+    for i, line in enumerate(ranked):
+        new = replace(line, rank=means.index(line.mean) + 1, tie_group=made.letters[i], p_holm=corrected.get(i))
+        if best is not None and i != best:
+            new = _with(new, "d_best_baseline", made.between(i, best))
+        done[id(line)] = replace(new, pareto=_pareto(line, ranked, metric))
+    for line in lines:
+        own = sampled.get((line.method, line.variant))
+        base = None if best is None else rows[best]
+        if line.reference and not line.stale and own is not None and base is not None:
+            done[id(line)] = _with(line, "d_best_baseline", difference(own, base))
+    return [done.get(id(line), line) for line in lines]
+
+
+def _pareto(line: Line, ranked: Sequence[Line], metric: metrics.Metric) -> bool | None:
+    if line.device_s is None or line.mean is None:
+        return None
+    for other in ranked:
+        if other.mean is None or other.device_s is None or metric.better(line.mean, other.mean):
+            continue
+        if other.device_s <= line.device_s and (other.mean != line.mean or other.device_s < line.device_s):
+            return False
+    return True
+
+
+def _line(
+    measure: Measure, row: Row, values: Sequence[float], around: stats.Interval | None, place: tuple[str, str, str]
+) -> Line:
+    states = Counter(record["status"] for record in row.records)
+    known = [record["diagnostics"] for record in row.records if record.get("diagnostics")]
+    cost = [record.get("cost") or {} for record in row.records]
+    line = _blank(measure, row.method, row.first["family"], place)
+    if around is not None:
+        line = replace(line, ci95_lo=_number(around.lo), ci95_hi=_number(around.hi))
+    return replace(
+        line,
+        variant=row.variant,
+        n_seeds=len(values),
+        mean=_mean(values),
+        median=float(np.median(values)) if len(values) else None,
+        rankme=_mean(facts.get("rankme") for facts in known),
+        std_min=_mean(facts.get("std_min") for facts in known),
+        collapsed_frac=_mean(float(facts.get("collapsed", False)) for facts in known),
+        device_s=_mean((c.get("pretrain_s") or 0.0) + c["features_s"] for c in cost if _number(c.get("features_s"))),
+        samples_per_s=_mean(c.get("samples_per_s") or None for c in cost),
+        peak_mem_mib=_mean(c.get("peak_device_mib") or c.get("peak_rss_mib") for c in cost),
+        params_m=_mean(c.get("params_m") for c in cost),
+        augmentation=row.first.get("augmentation", ""),
+        status_counts=" ".join(f"{name}:{states[name]}" for name in sorted(states)),
+        stale=row.stale,
+        reference=row.reference,
+    )
+
+
+def _chance(measure: Measure, value: float, place: tuple[str, str, str]) -> Line:
+    """What the best label-blind guesser gets on the stored test labels."""
+    return replace(_blank(measure, "chance", "reference", place), mean=_number(value), reference=True)
+
+
+def _blank(measure: Measure, method: str, family: str, place: tuple[str, str, str]) -> Line:
+    """A line that says nothing yet: empty cells for every number."""
+    numbers: dict[str, Any] = {field.name: None for field in fields(Line) if field.type == "Number"}
+    dataset, preset, data = place
+    return Line(
+        rank=None, method=method, variant="", family=family, dataset=dataset, preset=preset, data=data,
+        task=measure.task, probe=measure.probe, metric=measure.metric, n_seeds=0, tie_group="", pareto=None,
+        augmentation="", status_counts="", stale=False, reference=False, nuisance=measure.nuisance, **numbers,
+    )  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    numbers = [number for number in map(_number, values) if number is not None]
+    return float(np.mean(numbers)) if numbers else None
