@@ -117,7 +117,11 @@ def test_make_commands_exist(block: Block) -> None:
         asked = [word for word in words[1:] if "=" not in word and word != "…"]
         assert set(asked) <= targets, f"no such target: {words}"
         # with an environment in place (this interpreter's stands for it), what would be typed beneath make
-        shown = subprocess.run([*words, "-n"], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        # (a make above this one, `make test`, must not be inherited: it would announce folders on standard output)
+        clean = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+        shown = subprocess.run(
+            [*words, "-n"], cwd=ROOT, env=clean, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
         assert shown.returncode == 0, shown.stderr
         command = shown.stdout.replace("\\\n", " ").split("-m benchmark run ")
         if "bench" in asked:
