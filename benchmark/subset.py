@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 
 import numpy as np
-import torch
 
 from jepakit.modality import Modality
 from jepakit.types import Data, Part
@@ -22,7 +21,7 @@ def limited(modality: Modality, limit: int | None) -> Modality:
     def data(part: Part) -> Data:
         if part not in parts:
             whole = modality.data(part)
-            parts[part] = take(whole, rows(whole, limit))
+            parts[part] = whole.take(rows(whole, limit))
         return parts[part]
 
     clone.data = data  # type: ignore[method-assign]
@@ -46,16 +45,3 @@ def rows(data: Data, limit: int) -> np.ndarray:
     chosen = np.concatenate([*first, order])
     _, place = np.unique(chosen, return_index=True)
     return np.sort(chosen[np.sort(place)][:limit])
-
-
-def take(data: Data, index: np.ndarray) -> Data:
-    """The rows of a part at ``index``."""
-    at = torch.from_numpy(index)
-    return Data(
-        x=data.x[at],
-        labels={name: column[at] for name, column in data.labels.items()},
-        unit=data.unit[index],
-        record=None if data.record is None else data.record[index],
-        extra={name: column[at] for name, column in data.extra.items()},
-        repairs=data.repairs,
-    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from benchmark import diagnostics, features, record
 from benchmark.atomic import write_bytes
@@ -24,13 +24,7 @@ class WatchLog:
     def __init__(self, folder: Path, modality: Modality, val: Data, device: str) -> None:
         self.path = folder / "watch.json"
         self.modality, self.device = modality, device
-        self.index = torch.arange(0, len(val), max(1, -(-len(val) // WATCHED_ROWS)))
-        self.rows = Data(
-            val.x[self.index],
-            {},
-            val.unit[self.index.numpy()],
-            extra={name: column[self.index] for name, column in val.extra.items()},
-        )
+        self.rows = val.take(np.arange(0, len(val), max(1, -(-len(val) // WATCHED_ROWS))))
         try:
             self.history: list[dict[str, Any]] = json.loads(self.path.read_bytes())
         except (OSError, ValueError):

@@ -19,13 +19,16 @@ class Modality(ABC):
 
     Class facts: ``name`` (modality), ``dataset``, ``card``. Instance facts, set by ``__init__``: ``grid`` (tokens per
     axis, row-major), ``tasks`` (headline task first), ``augmentation`` (class of ``views``: none, crop or
-    modality-specific).
+    modality-specific), ``actions`` (names of the transform parameters that a view reports in ``extra["action"]`` (b, a),
+    each scaled to about unit range, 0 for the identity; empty where views report none).
     """
 
     name: ClassVar[str]
     dataset: ClassVar[str]
     card: ClassVar[Card]
     augmentation: ClassVar[str] = "modality-specific"
+
+    actions: tuple[str, ...] = ()
 
     grid: tuple[int, ...]
     tasks: tuple[Task, ...]
@@ -68,6 +71,13 @@ class Modality(ABC):
         Raises UsageError when the modality has no augmentation.
         """
         raise UsageError(f"{self.name}/{self.dataset} declares no augmentation; view-based methods cannot run on it")
+
+    def local_views(self, batch: Batch) -> Batch:
+        """One random small crop of each sample at a lower resolution (multi-crop's local view), batched on the device.
+
+        Raises UsageError when the modality has none.
+        """
+        raise UsageError(f"{self.name}/{self.dataset} has no small crops; use recipe.local=0")
 
     def handmade(self, batch: Batch) -> Float[Tensor, "b f"]:
         """The field's usual hand-made features of each sample: the ``raw_features`` row."""

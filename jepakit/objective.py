@@ -19,10 +19,13 @@ Distance = Callable[[Float[Tensor, "*s e"], Float[Tensor, "*s e"]], Float[Tensor
 class Objective(nn.Module, ABC):
     """A pre-training objective around one backbone.
 
-    ``trains`` is False for reference rows that take no step (random init, hand-made features).
+    ``trains`` is False for reference rows that take no step (random init, hand-made features). ``stages``: shares of the
+    steps, adding up to 1; learning rate and weight decay run through their whole schedule once per stage (a teacher is
+    trained first, then a student).
     """
 
     trains: bool = True
+    stages: tuple[float, ...] = (1.0,)
     backbone: Embedder
 
     @abstractmethod

@@ -24,7 +24,7 @@ from jepakit.modality import Modality
 from jepakit.objective import Objective
 from jepakit.randomness import batch_index, mix, reseed
 from jepakit.registry import methods
-from jepakit.schedules import cosine, warmup_cosine
+from jepakit.schedules import cosine, stage_of, warmup_cosine
 from jepakit.types import Data, Size
 
 Watch = Callable[[int, dict[str, float], Objective], None]
@@ -151,7 +151,9 @@ class Pretrain(pl.LightningModule):
         settings, optimizer = self.training_settings, self.optimizers()
         assert not isinstance(optimizer, list)
         reseed(self.seed, step, self.device)
-        progress, after = step / settings.steps, (step + 1) / settings.steps
+        progress = step / settings.steps
+        _, begin, share = stage_of(progress, self.objective.stages)
+        after = min(1.0, ((step + 1) / settings.steps - begin) / share)
         for group in optimizer.param_groups:
             group["lr"] = self.lr(after)
             if group["decays"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 Schedule = Callable[[float], float]
 
@@ -33,6 +33,16 @@ def warmup_cosine(start: float, peak: float, end: float, warmup: float) -> Sched
         return decay((progress - warmup) / (1 - warmup)) if warmup < 1 else peak
 
     return value
+
+
+def stage_of(progress: float, stages: Sequence[float]) -> tuple[int, float, float]:
+    """(number of the stage that ``progress`` lies in, where it begins, its share); ``stages`` are shares adding up to 1."""
+    begin = 0.0
+    for number, share in enumerate(stages):
+        if progress < begin + share - 1e-9 or number == len(stages) - 1:
+            return number, begin, share
+        begin += share
+    raise ValueError("a run has at least one stage")
 
 
 def momentum(start: float, end: float, steps: int) -> Schedule:

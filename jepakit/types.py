@@ -113,7 +113,8 @@ class Data:
     where unlabelled. unit: (n,) the split and bootstrap unit (patient, subject, speaker …) as strings. record: (n,)
     groups the rows whose scores are aggregated into one prediction (windows of one recording); default: each row alone.
     extra: per-row side inputs (electrode positions …) handed on to ``Batch.extra``. repairs: what was mended while
-    reading, by kind, with counts (kept in the record of every run).
+    reading, by kind, with counts (kept in the record of every run). scale: (mean, std), each broadcast over a row, for
+    inputs that are stored as they came (uint8 pixels): ``batch`` gives (x − mean) / std.
     """
 
     x: Tensor
@@ -122,6 +123,7 @@ class Data:
     record: np.ndarray | None = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     repairs: Mapping[str, int] = field(default_factory=dict)
+    scale: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -136,10 +138,13 @@ class Data:
                 raise ValueError(f"column '{name}' has {len(column)} rows, the input has {n}")
 
     def batch(self, index: Int[Tensor, "b"]) -> Batch:
-        """The rows at ``index`` as a Batch; float16 and integer inputs become float32."""
+        """The rows at ``index`` as a Batch; float16 and integer inputs become float32, stored ones are standardised."""
         index = index.to(self.x.device)
+        x = self.x[index].float()
+        if self.scale is not None:
+            x = (x - self.scale[0]) / self.scale[1]
         return Batch(
-            self.x[index].float(),
+            x,
             {name: column[index] for name, column in self.labels.items()},
             {name: column[index] for name, column in self.extra.items()},
         )
@@ -151,12 +156,27 @@ class Data:
             x=self.x.to(device),
             labels={name: column.to(device) for name, column in self.labels.items()},
             extra={name: column.to(device) for name, column in self.extra.items()},
+            scale=None if self.scale is None else (self.scale[0].to(device), self.scale[1].to(device)),
+        )
+
+    def take(self, index: np.ndarray) -> Data:
+        """The rows at ``index`` (n',), in that order, as a part of their own."""
+        at = torch.from_numpy(index).to(self.x.device)
+        return replace(
+            self,
+            x=self.x[at],
+            labels={name: column[at] for name, column in self.labels.items()},
+            unit=self.unit[index],
+            record=None if self.record is None else self.record[index],
+            extra={name: column[at] for name, column in self.extra.items()},
         )
 
     def fingerprint(self) -> str:
-        """sha256 over inputs, labels, units, records and side inputs: equal data, equal hash."""
+        """sha256 over inputs, labels, units, records, side inputs and scale: equal data, equal hash."""
         digest = hashlib.sha256()
         tensors = {"x": self.x, **self.labels, **{f"extra.{k}": v for k, v in self.extra.items()}}
+        if self.scale is not None:
+            tensors |= {"scale.mean": self.scale[0], "scale.std": self.scale[1]}
         for name in sorted(tensors):
             array = np.ascontiguousarray(tensors[name].cpu().numpy())
             digest.update(f"{name}{array.dtype}{array.shape}".encode())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jepakit.schedules import cosine, linear, momentum, warmup_cosine
+from jepakit.schedules import cosine, linear, momentum, stage_of, warmup_cosine
 
 
 def test_learning_rate_golden_values() -> None:
@@ -36,3 +36,13 @@ def test_short_runs_start_with_a_faster_teacher() -> None:
     for step in range(400):
         remaining *= start(step / 400)
     assert remaining == pytest.approx(2.718281828**-5, rel=0.1)
+
+
+def test_stages_partition_the_run() -> None:
+    stages = (0.25, 0.75)
+    assert stage_of(0.0, stages) == (0, 0.0, 0.25)
+    assert stage_of(99 / 400, stages)[0] == 0 and stage_of(100 / 400, stages) == (1, 0.25, 0.75)
+    assert stage_of(0.9999, stages)[0] == 1
+    assert stage_of(0.5, (1.0,)) == (0, 0.0, 1.0)
+    thirds = (1 / 3, 1 / 3, 1 / 3)
+    assert [stage_of(step / 9, thirds)[0] for step in range(9)] == [0] * 3 + [1] * 3 + [2] * 3
