@@ -15,7 +15,7 @@ FLOOR = 1e-2  # added to every mean intensity, so that the logarithm of a dark r
 
 
 def ratio_gradient(x: Float[Tensor, "b h w"], half: int) -> Float[Tensor, "b h w"]:
-    """√(log² R_v + log² R_h) at every pixel: R is the ratio of the mean intensities (plus FLOOR) of the pixel's two sides, each
+    """√(log² R_v + log² R_h) at every pixel: R is the ratio of the mean intensities (plus FLOOR) of the two sides, each
     ``half`` deep and 2·half + 1 wide; beyond the border the input is mirrored.
 
     x: non-negative, both sides longer than ``half``.

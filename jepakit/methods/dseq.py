@@ -36,7 +36,7 @@ class DSeqJEPA(MaskedJEPA):
     def forward(self, batch: Batch, progress: float) -> Losses:
         tokens = self.backbone.tokenize(batch)
         target, saliency = self.target.look(batch)
-        sequential = uniform(0, 1) < progress
+        sequential = uniform(0.0, 1.0) < progress
         splits = accumulated(self.regions(saliency)) if sequential else [self.masker(tokens, target, progress)]
         errors = []
         for split in splits:

@@ -37,16 +37,16 @@ class SIE(Objective):
     def __init__(self, modality: Modality, backbone: Embedder, actions: int, out: int, tap: str) -> None:
         super().__init__()
         self.modality, self.backbone, self.tap = modality, backbone, tap
-        self.half = backbone.dim // 2  # invariant dimensions first
-        rest = backbone.dim - self.half
-        self.invariant = Projector(self.half, 4 * self.half, 4 * self.half, out)
+        self.middle = backbone.dim // 2  # invariant dimensions first
+        rest = backbone.dim - self.middle
+        self.invariant = Projector(self.middle, 4 * self.middle, 4 * self.middle, out)
         self.equivariant = Projector(rest, 4 * rest, 4 * rest, out)
         self.predictor = Hypernetwork(actions, out)
 
     def forward(self, batch: Batch, progress: float) -> Losses:
         (first, second), moves = acted(self.modality, batch, 2)
         feature = self.backbone.embed(Batch(torch.cat([first.x, second.x])))
-        still, moved = self.invariant(feature[:, : self.half]), self.equivariant(feature[:, self.half :])
+        still, moved = self.invariant(feature[:, : self.middle]), self.equivariant(feature[:, self.middle :])
         both = torch.cat([still, moved], -1).float().unflatten(0, (2, -1))
         predicted = self.predictor(moved[: len(batch)], moves[:, 0]).float()
         parts = {
@@ -60,12 +60,10 @@ class SIE(Objective):
         return Losses(total, {name: value.detach() for name, value in parts.items()})
 
     def encoder(self) -> Embedder:
-        taps = {
-            "all": (0, self.backbone.dim),
-            "invariant": (0, self.half),
-            "equivariant": (self.half, self.backbone.dim),
-        }
-        return self.backbone if self.tap == "all" else Slice(self.backbone, *taps[self.tap])
+        if self.tap == "all":
+            return self.backbone
+        first, last = (0, self.middle) if self.tap == "invariant" else (self.middle, self.backbone.dim)
+        return Slice(self.backbone, first, last)
 
 
 @methods.register(
