@@ -62,7 +62,7 @@ class Regions(nn.Module):
             free = free.scatter(1, found[-1], False)
         regions = torch.stack(found, 1)
         mean = torch.gather(level, 1, regions.flatten(1)).unflatten(1, regions.shape[1:]).mean(2)
-        order = mean.argsort(1, descending=True, stable=True)
+        order = mean.argsort(dim=1, descending=True, stable=True)
         ranked = torch.gather(regions, 1, order[..., None].expand_as(regions))
         return [*ranked.unbind(1), chosen(free, self.tokens - self.count * self.size)]
 
