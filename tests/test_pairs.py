@@ -124,10 +124,10 @@ def box() -> Iterator[None]:
         yield
 
 
-def run(name: str, folder: Path, probe: str) -> Mapping[str, Any]:
+def run(name: str, folder: Path, probe: str, method: str = "random_init") -> Mapping[str, Any]:
     modality = datasets[name].make(None)
     words = dict(word.split("=") for word in TINY) | {"probe": probe}
-    cell = resolve(name, "random_init", "smoke", 0, words, fingerprints(folder, name, modality))
+    cell = resolve(name, method, "smoke", 0, words, fingerprints(folder, name, modality))
     return run_cell(cell, modality, folder, device="cpu")
 
 
@@ -147,5 +147,6 @@ def test_a_cell_scores_pairs_beside_rows(tmp_path: Path) -> None:
 
 
 def test_without_actions_there_is_nothing_to_tell(tmp_path: Path) -> None:
-    made = run("toy/toy", tmp_path, "ridge,relative")
-    assert made["status"] == "ok" and {score["probe"] for score in made["scores"]} == {"ridge"}
+    made = run("toy/toy", tmp_path, "ridge,relative", "toy-ae")
+    assert made["status"] == "ok", made["reason"]
+    assert {score["probe"] for score in made["scores"]} == {"ridge"}
