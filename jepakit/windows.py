@@ -20,6 +20,8 @@ class LocalWindows(Masker):
     side: window length along every axis (7 in the papers); default half of each axis, which is 7 of 14.
     """
 
+    inside: Tensor
+
     def __init__(self, grid: tuple[int, ...], *, count: int = 4, side: int | None = None, hide: float = 0.8) -> None:
         super().__init__(grid)
         self.windows = count
@@ -30,15 +32,14 @@ class LocalWindows(Masker):
                 f"{count} windows of {math.prod(self.sides)} tokens, {self.hidden} of them hidden, leave nothing to see or "
                 "to predict; use larger windows or a smaller patch (more tokens)"
             )
+        self.register_buffer("inside", grid_positions(self.sides).long(), persistent=False)
 
     def forward(self, tokens: Tokens, target: Float[Tensor, "b n e"], progress: float) -> Split:
         shape, device = (len(tokens.x), self.windows), tokens.x.device
-        inside = grid_positions(self.sides).to(device).long()  # (window, axes)
-        index: Tensor | int = 0
+        index = torch.zeros((*shape, 1), dtype=torch.long, device=device)
         for axis, (side, length) in enumerate(zip(self.grid, self.sides, strict=True)):
             first = torch.randint(0, side - length + 1, shape, device=device)[..., None]
-            index = index * side + first + inside[:, axis]
-        assert isinstance(index, Tensor)
+            index = index * side + first + self.inside[:, axis]
         order = torch.rand(index.shape, device=device).argsort(-1)
         mixed = torch.gather(index, 2, order)
         hidden, seen = mixed[..., : self.hidden].sort(-1).values, mixed[..., self.hidden :].sort(-1).values

@@ -60,7 +60,7 @@ class Waves(Modality):
         return batch.x.reshape(len(batch), -1, 4)
 
     def views(self, batch: Batch) -> Batch:
-        gain = 2 * torch.rand(len(batch), 1) - 1
+        gain = 2 * torch.rand(len(batch), 1, device=batch.x.device) - 1
         x = batch.x * (1 + 0.2 * gain) + 0.1 * torch.randn_like(batch.x)
         return Batch(x, batch.labels, {**batch.extra, "action": gain})
 
