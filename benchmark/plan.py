@@ -63,7 +63,8 @@ def plan(request: Request, root: Path | None, results: Path, *, remember: bool =
 def _try(cell: Cell, modality: Modality) -> None:
     """Build the objective once. A crash without any setting given is the method's own fault and becomes its record."""
     try:
-        pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
+        objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
+        pretrain.check_batch(objective, cell.training)
     except UsageError:
         raise
     except Exception as error:

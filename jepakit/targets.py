@@ -82,6 +82,14 @@ class Frozen(Target):
         return torch.stack([self.norm(h) if self.norm else h for h in hidden]).mean(0)
 
 
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """One EMA step: θ̄ ← m θ̄ + (1 − m) θ for parameters, buffers copied."""
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)
+    for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
+        mine.copy_(theirs)
+
+
 class EMA(Frozen):
     """A teacher that follows the student: θ̄ ← m θ̄ + (1 − m) θ after each optimiser step, buffers copied."""
 
@@ -90,12 +98,8 @@ class EMA(Frozen):
         self.momentum = momentum
         self._student = (student,)  # in a tuple: the student belongs to the objective, not to its target
 
-    @torch.no_grad()
     def update(self, progress: float) -> None:
-        student = self._student[0]
-        torch._foreach_lerp_(list(self.teacher.parameters()), list(student.parameters()), 1 - self.momentum(progress))
-        for mine, theirs in zip(self.teacher.buffers(), student.buffers(), strict=True):
-            mine.copy_(theirs)
+        follow(self.teacher, self._student[0], self.momentum(progress))
 
 
 class Input(Target):

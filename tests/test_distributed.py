@@ -13,6 +13,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from jepakit.losses import SIGReg, nt_xent
+from jepakit.pairwise import Centre, Whitening, barlow, key_contrast, mixed_barlow
 
 
 def regularise(z: Tensor) -> Tensor:
@@ -23,7 +24,41 @@ def contrast(z: Tensor) -> Tensor:
     return nt_xent(*z.chunk(2, -1), temperature=0.3)
 
 
-LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"sigreg": regularise, "nt_xent": contrast}
+def keys(z: Tensor) -> Tensor:
+    return key_contrast(*z.chunk(2, -1), 0.3)
+
+
+def redundancy(z: Tensor) -> Tensor:
+    return barlow(*z.chunk(2, -1), 0.1)
+
+
+def mixture(z: Tensor) -> Tensor:
+    # Partners within a process: two ranks of six rows, or both of them in the joint batch.
+    swap = torch.tensor([1, 0, 3, 2, 5, 4])
+    partner = swap if len(z) == 6 else torch.cat([swap, swap + 6])
+    return mixed_barlow(z[:, :2], z[:, 2:4], z[:, 4:6], partner, 0.3)
+
+
+def whitened(z: Tensor) -> Tensor:
+    return Whitening(6)(z[:, :2], z[:, 2:4])
+
+
+def centred(z: Tensor) -> Tensor:
+    centre = Centre(8)
+    centre.observe(z)
+    centre.update()
+    return 0 * z.sum() + centre.value.square().sum()
+
+
+LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigreg": regularise,
+    "nt_xent": contrast,
+    "key_contrast": keys,
+    "barlow": redundancy,
+    "mixed_barlow": mixture,
+    "whitening": whitened,
+    "centre": centred,
+}
 
 
 def features() -> Tensor:
