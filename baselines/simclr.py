@@ -4,7 +4,8 @@ Source: arXiv 2002.05709.
 Kept: NT-Xent over 2·batch views on cosines, projector with BatchNorm dropped after training, two augmented views.
 Differs: house encoder, mean over tokens, AdamW instead of LARS, temperature .2 for small batches, batch statistics of one
 view at a time; views come from the modality.
-Published: ImageNet-1k ResNet-50 linear 69.3 [unverified]; CIFAR-10 ResNet-18, 1,000 epochs, online linear 90.74 (solo-learn).
+Published: ImageNet-1k ResNet-50 linear 69.3 [unverified]; CIFAR-10 ResNet-18,
+1,000 epochs, online linear 90.74 (solo-learn).
 Tests: test_losses.py, test_siamese.py, test_methods.py.
 """
 
