@@ -55,17 +55,20 @@ class Target(nn.Module, ABC):
 
 
 class Frozen(Target):
-    """Features of a fixed teacher on the full input: mean of its last ``layers`` blocks, each through ``norm``.
+    """Features of a fixed teacher on the full input: mean of its last ``layers`` blocks, each through ``norm``, the mean
+    through ``final``.
 
     With ``layers=1`` the teacher's own final norm is applied first, as in I-JEPA and ECG-JEPA.
     """
 
     teacher: Backbone
 
-    def __init__(self, teacher: Backbone, *, norm: Norm | None = None, layers: int = 1) -> None:
+    def __init__(
+        self, teacher: Backbone, *, norm: Norm | None = None, layers: int = 1, final: Norm | None = None
+    ) -> None:
         super().__init__()
         self.teacher = teacher.requires_grad_(False).eval()
-        self.norm, self.layers = norm, layers
+        self.norm, self.layers, self.final = norm, layers, final
 
     def train(self, mode: bool = True) -> Frozen:
         """The teacher always stays in evaluation mode."""
@@ -75,11 +78,9 @@ class Frozen(Target):
 
     def compute(self, batch: Batch) -> Float[Tensor, "b n e"]:
         tokens = self.teacher.tokenize(batch)
-        if self.layers == 1:
-            x = self.teacher.encode(tokens).x
-            return self.norm(x) if self.norm else x
-        hidden = self.teacher.hidden(tokens, self.layers)
-        return torch.stack([self.norm(h) if self.norm else h for h in hidden]).mean(0)
+        hidden = [self.teacher.encode(tokens).x] if self.layers == 1 else self.teacher.hidden(tokens, self.layers)
+        mean = torch.stack([self.norm(h) if self.norm else h for h in hidden]).mean(0)
+        return self.final(mean) if self.final else mean
 
 
 @torch.no_grad()
@@ -93,8 +94,16 @@ def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
 class EMA(Frozen):
     """A teacher that follows the student: θ̄ ← m θ̄ + (1 − m) θ after each optimiser step, buffers copied."""
 
-    def __init__(self, student: Backbone, momentum: Schedule, *, norm: Norm | None = None, layers: int = 1) -> None:
-        super().__init__(copy.deepcopy(student), norm=norm, layers=layers)
+    def __init__(
+        self,
+        student: Backbone,
+        momentum: Schedule,
+        *,
+        norm: Norm | None = None,
+        layers: int = 1,
+        final: Norm | None = None,
+    ) -> None:
+        super().__init__(copy.deepcopy(student), norm=norm, layers=layers, final=final)
         self.momentum = momentum
         self._student = (student,)  # in a tuple: the student belongs to the objective, not to its target
 
