@@ -15,7 +15,7 @@ from functools import partial
 from jepakit.modality import Modality
 from jepakit.nn import Projector
 from jepakit.pairwise import barlow as loss
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.siamese import Siamese
 from jepakit.types import Size
@@ -28,9 +28,8 @@ from jepakit.types import Size
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
 )
-def barlow(modality: Modality, size: Size, *, weight: float = 0.0051) -> Siamese:
-    """weight: λ of the off-diagonal entries."""
-    width = 4 * size.dim
-    return Siamese(
-        modality, vit(modality, size), Projector(size.dim, width, width, width), partial(loss, weight=weight)
-    )
+def barlow(modality: Modality, size: Size, *, weight: float = 0.0051, backbone: str = "vit") -> Siamese:
+    """weight: λ of the off-diagonal entries; backbone: the house vit or one of timm."""
+    encoder = embedder(modality, size, backbone)
+    width = 4 * encoder.dim
+    return Siamese(modality, encoder, Projector(encoder.dim, width, width, width), partial(loss, weight=weight))

@@ -15,7 +15,7 @@ from torch import nn
 from jepakit.modality import Modality
 from jepakit.nn import Projector
 from jepakit.pairwise import cosine_gap
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.schedules import cosine, momentum
 from jepakit.siamese import Taught
@@ -29,14 +29,23 @@ from jepakit.types import Size
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
 )
-def byol(modality: Modality, size: Size, *, ema: tuple[float, float] = (0.99, 1.0), predictor: bool = True) -> Taught:
-    """ema: momentum range; predictor: False only to show the collapse that it prevents."""
-    hidden = 4 * size.dim
+def byol(
+    modality: Modality,
+    size: Size,
+    *,
+    ema: tuple[float, float] = (0.99, 1.0),
+    predictor: bool = True,
+    backbone: str = "vit",
+) -> Taught:
+    """ema: momentum range; predictor: False only to show the collapse that it prevents;
+    backbone: the house vit or one of timm."""
+    encoder = embedder(modality, size, backbone)
+    dim, hidden = encoder.dim, 4 * encoder.dim
     return Taught(
         modality,
-        vit(modality, size),
-        Projector(size.dim, hidden, size.dim),
-        Projector(size.dim, hidden, size.dim) if predictor else nn.Identity(),
+        encoder,
+        Projector(dim, hidden, dim),
+        Projector(dim, hidden, dim) if predictor else nn.Identity(),
         cosine_gap,
         momentum(*ema, size.steps, shape=cosine),
     )

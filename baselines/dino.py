@@ -20,7 +20,7 @@ from jepakit.modality import Modality
 from jepakit.nn import Embedder, initialise
 from jepakit.objective import Objective
 from jepakit.pairwise import Centre, distil
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.schedules import Schedule, cosine, momentum
 from jepakit.siamese import others
@@ -93,8 +93,10 @@ def dino(
     temperatures: tuple[float, float] = (0.1, 0.04),
     local: int = 0,
     ema: tuple[float, float] = (0.996, 1.0),
+    backbone: str = "vit",
 ) -> Dino:
-    """prototypes: outputs of the head; temperatures: student's, teacher's; local: small crops; ema: momentum range."""
-    head = Head(size.dim, prototypes)
+    """prototypes: outputs of the head; temperatures: student's, teacher's; local: small crops; ema: momentum range;
+    backbone: the house vit or one of timm."""
+    encoder = embedder(modality, size, backbone)
     schedule = momentum(*ema, size.steps, shape=cosine)
-    return Dino(modality, vit(modality, size), head, prototypes, temperatures, local, schedule)
+    return Dino(modality, encoder, Head(encoder.dim, prototypes), prototypes, temperatures, local, schedule)

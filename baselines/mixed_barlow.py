@@ -13,7 +13,7 @@ import torch
 from jepakit.modality import Modality
 from jepakit.nn import Embedder, Projector
 from jepakit.pairwise import barlow, mixed_barlow
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.siamese import Siamese
 from jepakit.types import Batch, Losses, Size
@@ -44,8 +44,10 @@ class MixedBarlow(Siamese):
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
 )
-def mixed_barlow_twins(modality: Modality, size: Size, *, weight: float = 1 / 128, mixed: float = 4.0) -> MixedBarlow:
-    """weight: λ_BT of the off-diagonal entries; mixed: λ_reg of the mixture term."""
-    width = 4 * size.dim
-    projector = Projector(size.dim, width, width, width)
-    return MixedBarlow(modality, vit(modality, size), projector, weight, mixed)
+def mixed_barlow_twins(
+    modality: Modality, size: Size, *, weight: float = 1 / 128, mixed: float = 4.0, backbone: str = "vit"
+) -> MixedBarlow:
+    """weight: λ_BT of the off-diagonal entries; mixed: λ_reg of the mixture term; backbone: the house vit or one of timm."""
+    encoder = embedder(modality, size, backbone)
+    width = 4 * encoder.dim
+    return MixedBarlow(modality, encoder, Projector(encoder.dim, width, width, width), weight, mixed)

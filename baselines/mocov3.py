@@ -15,7 +15,7 @@ from functools import partial
 
 from jepakit.modality import Modality
 from jepakit.pairwise import key_contrast
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.schedules import cosine, momentum
 from jepakit.siamese import Taught, standardised
@@ -30,14 +30,22 @@ from jepakit.types import Size
     training={"weight_decay": (0.1, 0.1), "betas": (0.9, 0.999)},
 )
 def mocov3(
-    modality: Modality, size: Size, *, temperature: float = 0.2, ema: tuple[float, float] = (0.99, 1.0), out: int = 64
+    modality: Modality,
+    size: Size,
+    *,
+    temperature: float = 0.2,
+    ema: tuple[float, float] = (0.99, 1.0),
+    out: int = 64,
+    backbone: str = "vit",
 ) -> Taught:
-    """temperature: of the softmax; ema: momentum range; out: projector output width."""
-    hidden = 4 * size.dim
+    """temperature: of the softmax; ema: momentum range; out: projector output width;
+    backbone: the house vit or one of timm."""
+    encoder = embedder(modality, size, backbone)
+    hidden = 4 * encoder.dim
     return Taught(
         modality,
-        vit(modality, size),
-        standardised(size.dim, hidden, hidden, out),
+        encoder,
+        standardised(encoder.dim, hidden, hidden, out),
         standardised(out, hidden, out),
         partial(key_contrast, temperature=temperature),
         momentum(*ema, size.steps, shape=cosine),

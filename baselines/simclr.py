@@ -14,7 +14,7 @@ from functools import partial
 from jepakit.losses import nt_xent
 from jepakit.modality import Modality
 from jepakit.nn import Projector
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.siamese import Siamese
 from jepakit.types import Size
@@ -27,7 +27,10 @@ from jepakit.types import Size
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
 )
-def simclr(modality: Modality, size: Size, *, temperature: float = 0.2, out: int = 64) -> Siamese:
-    """temperature: of the softmax; out: projector output width."""
-    projector = Projector(size.dim, 4 * size.dim, out)
-    return Siamese(modality, vit(modality, size), projector, partial(nt_xent, temperature=temperature))
+def simclr(
+    modality: Modality, size: Size, *, temperature: float = 0.2, out: int = 64, backbone: str = "vit"
+) -> Siamese:
+    """temperature: of the softmax; out: projector output width; backbone: the house vit or one of timm."""
+    encoder = embedder(modality, size, backbone)
+    projector = Projector(encoder.dim, 4 * encoder.dim, out)
+    return Siamese(modality, encoder, projector, partial(nt_xent, temperature=temperature))

@@ -16,7 +16,7 @@ from torch import Tensor
 from jepakit.modality import Modality
 from jepakit.nn import Projector
 from jepakit.pairwise import cosine_gap
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.siamese import Taught, standardised
 from jepakit.types import Size
@@ -34,14 +34,15 @@ def half_cosine(predicted: Float[Tensor, "b k"], wanted: Float[Tensor, "b k"]) -
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
 )
-def simsiam(modality: Modality, size: Size, *, stop_gradient: bool = True) -> Taught:
-    """stop_gradient: False only to show the collapse that it prevents."""
-    width = 4 * size.dim
+def simsiam(modality: Modality, size: Size, *, stop_gradient: bool = True, backbone: str = "vit") -> Taught:
+    """stop_gradient: False only to show the collapse that it prevents; backbone: the house vit or one of timm."""
+    encoder = embedder(modality, size, backbone)
+    width = 4 * encoder.dim
     return Taught(
         modality,
-        vit(modality, size),
-        standardised(size.dim, width, width, width),
-        Projector(width, size.dim, width),
+        encoder,
+        standardised(encoder.dim, width, width, width),
+        Projector(width, encoder.dim, width),
         half_cosine,
         momentum=None,
         stop=stop_gradient,

@@ -12,7 +12,7 @@ Tests: test_pairwise.py, test_siamese.py, test_methods.py.
 from jepakit.modality import Modality
 from jepakit.nn import Projector
 from jepakit.pairwise import Whitening
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.siamese import Siamese
 from jepakit.types import Size, UsageError
@@ -25,12 +25,17 @@ from jepakit.types import Size, UsageError
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
 )
-def wmse(modality: Modality, size: Size, *, out: int = 16, rows: int = 128, times: int = 1) -> Siamese:
-    """out: whitened width; rows: of a sub-batch, at most; times: draws of sub-batches a step."""
+def wmse(
+    modality: Modality, size: Size, *, out: int = 16, rows: int = 128, times: int = 1, backbone: str = "vit"
+) -> Siamese:
+    """out: whitened width; rows: of a sub-batch, at most; times: draws of sub-batches a step; backbone: the house vit or
+    one of timm."""
     if rows < 2 * out:
         raise UsageError(
             f"whitening {out} dimensions needs sub-batches of {2 * out} rows; recipe.rows={rows} is too few"
         )
-    objective = Siamese(modality, vit(modality, size), Projector(size.dim, 4 * size.dim, out), Whitening(rows, times))
+    encoder = embedder(modality, size, backbone)
+    projector = Projector(encoder.dim, 4 * encoder.dim, out)
+    objective = Siamese(modality, encoder, projector, Whitening(rows, times))
     objective.least_batch = 2 * out
     return objective

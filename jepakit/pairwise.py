@@ -12,17 +12,12 @@ from typing import ParamSpec
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather, all_reduce
+from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
-from jepakit.losses import world_size
+from jepakit.losses import joint, vicreg_covariance, vicreg_variance, world_size
 
 P = ParamSpec("P")
-
-
-def gathered(z: Float[Tensor, "b k"]) -> Float[Tensor, "n k"]:
-    """The rows of all processes, with gradient."""
-    return torch.cat(all_gather(z)) if world_size() > 1 else z
 
 
 def full_precision(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
@@ -47,7 +42,7 @@ def cosine_gap(predicted: Float[Tensor, "b k"], wanted: Float[Tensor, "b k"]) ->
 @full_precision
 def key_contrast(query: Float[Tensor, "b k"], key: Float[Tensor, "b k"], temperature: float) -> Float[Tensor, ""]:
     """MoCo v3, one direction: 2τ·cross-entropy of each query against the keys of the joint batch, on cosines."""
-    query, key = (F.normalize(gathered(z), dim=-1) for z in (query, key))
+    query, key = (F.normalize(joint(z), dim=-1) for z in (query, key))
     own = torch.arange(len(query), device=query.device)
     return 2 * temperature * F.cross_entropy(query @ key.T / temperature, own)
 
@@ -62,7 +57,7 @@ def barlow(
     a: Float[Tensor, "b k"], b: Float[Tensor, "b k"], weight: float, *, unbiased: bool = False
 ) -> Float[Tensor, ""]:
     """Barlow Twins: Σ(1 − C_ii)² + weight·Σ_{i≠j} C_ij², C the cross-correlation over the joint batch."""
-    a, b = columns(gathered(a), unbiased=unbiased), columns(gathered(b), unbiased=unbiased)
+    a, b = columns(joint(a), unbiased=unbiased), columns(joint(b), unbiased=unbiased)
     c = a.T @ b / len(a)
     diagonal = c.diagonal()
     return (1 - diagonal).square().sum() + weight * (c.square().sum() - diagonal.square().sum())
@@ -81,12 +76,22 @@ def mixed_barlow(
 
     ``partner`` numbers rows of this process.
     """
-    swapped = gathered(b[partner])
-    mixed, a, b = (columns(gathered(z), unbiased=True) for z in (mixed, a, b))
+    swapped = joint(b[partner])
+    mixed, a, b = (columns(joint(z), unbiased=True) for z in (mixed, a, b))
     swapped = columns(swapped, unbiased=True)  # the rows of b in another order: the same statistics
     blend = share * a + (1 - share) * swapped
     n = len(a)
     return sum(((mixed.T @ z - blend.T @ z) / n).square().sum() for z in (a, b))  # type: ignore[return-value]
+
+
+@full_precision
+def vicreg(
+    a: Float[Tensor, "b k"], b: Float[Tensor, "b k"], invariance: float, variance: float, covariance: float
+) -> Float[Tensor, ""]:
+    """VICReg as released: invariance·MSE + variance·½(h₁ + h₂) + covariance·(c₁ + c₂), c divided by the width."""
+    both = torch.stack([a, b])
+    spread = variance * vicreg_variance(both) + 2 * covariance * vicreg_covariance(both)
+    return invariance * F.mse_loss(a, b) + spread
 
 
 @full_precision
@@ -159,7 +164,7 @@ class Whitening(nn.Module):
     def forward(self, a: Float[Tensor, "b k"], b: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
         """The mean over ``times`` draws of sub-batches."""
         with torch.autocast(a.device.type, enabled=False):
-            a, b = gathered(a.float()), gathered(b.float())
+            a, b = joint(a.float()), joint(b.float())
             generator = torch.Generator(device=a.device).manual_seed(self.calls)
             self.calls += 1
             rows = min(self.rows, len(a))

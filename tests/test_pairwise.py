@@ -7,7 +7,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from jepakit.pairwise import Centre, Whitening, barlow, columns, cosine_gap, distil, key_contrast, mixed_barlow, whiten
+from jepakit.pairwise import (
+    Centre,
+    Whitening,
+    barlow,
+    columns,
+    cosine_gap,
+    distil,
+    key_contrast,
+    mixed_barlow,
+    vicreg,
+    whiten,
+)
 
 X = torch.tensor([[2.0, 0.0], [0.0, 1.0], [-1.0, 1.0], [-1.0, -2.0]])
 Y = torch.tensor([[1.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, -1.0]])
@@ -36,6 +47,15 @@ def test_barlow_golden_values() -> None:
 
 def test_barlow_ignores_scale_and_shift_of_a_dimension() -> None:
     assert float(barlow(7 * X + 3, Y, 0.0051)) == pytest.approx(float(barlow(X, Y, 0.0051)), abs=1e-4)
+
+
+def test_vicreg_golden_values_of_the_released_convention() -> None:
+    assert float(vicreg(X, Y, 25.0, 25.0, 1.0)) == pytest.approx(20.452069, abs=2e-5)
+    assert float(vicreg(X, Y, 1.0, 0.0, 0.0)) == pytest.approx(0.75)
+    # solo-learn weighs both hinges in full: twice ours.
+    assert float(vicreg(X, Y, 25.0, 50.0, 1.0)) == pytest.approx(21.598583, abs=2e-5)
+    # eb_jepa: weights 1, hinges in full, mean of squared off-diagonal entries: for a width of 2 the sum is over 2 pairs.
+    assert float(vicreg(X, Y, 1.0, 2.0, 1.0)) == pytest.approx(1.397277, abs=2e-6)
 
 
 def test_mixed_barlow_against_a_numpy_loop_and_its_zero() -> None:
@@ -126,6 +146,7 @@ def test_losses_run_in_float32_under_autocast() -> None:
         lambda: cosine_gap(a, b),
         lambda: key_contrast(a, b, 0.2),
         lambda: barlow(a, b, 0.0051),
+        lambda: vicreg(a, b, 25.0, 25.0, 1.0),
         lambda: distil(a, b, 0.1, 0.04),
         lambda: mixed_barlow(a, b, a, torch.arange(16).flip(0), 0.5),
     ]

@@ -15,7 +15,7 @@ from jepakit.siamese import Siamese, Taught, others
 from jepakit.types import Batch, Size, UsageError
 
 SIZE = Size(16, 2, 2, 8, 1, 2, steps=200)
-VIEWS = ["barlow", "byol", "dino", "mixed-barlow", "mocov3", "simclr", "simsiam", "wmse"]
+VIEWS = ["barlow", "byol", "dino", "mixed-barlow", "mocov3", "simclr", "simsiam", "vicreg", "wmse"]
 
 
 def some(rows: int = 16) -> Batch:
