@@ -1,7 +1,8 @@
 """Maskers: which tokens the context sees and which are asked for, batched on the device, of sizes known on the host.
 
 Lengths are drawn on the host once per batch and are equal over the samples, so a step needs no device sync and no
-padding; places are drawn per sample on the device. All draws use torch's default generators (see randomness.py).
+padding; places are drawn per sample on the device. All draws use torch's default generators (see randomness.py). The
+released sampler of I-JEPA, which cannot be had that way, is in paper_masks.py.
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ def uniform(low: float, high: float) -> float:
 def chosen(mask: Bool[Tensor, "*s n"], count: int) -> Int[Tensor, "*s {count}"]:
     """Sorted indices of the True entries of ``mask``, of which every row has exactly ``count``."""
     return mask.int().argsort(dim=-1, descending=True, stable=True)[..., :count]
+
+
+def block_sides(grid: tuple[int, ...], scale: float, aspect: float) -> tuple[int, ...]:
+    """Sides of a block that covers ``scale`` of the last two axes (of the one axis of a sequence) and all of the others;
+    ``aspect`` is height over width. No side is longer than its axis or shorter than 1."""
+    area = int(scale * math.prod(grid[-2:]) + 1e-9)
+    if len(grid) == 1:
+        return (max(1, min(area, grid[0])),)
+    height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+    return (*grid[:-2], max(1, min(height, grid[-2])), max(1, min(width, grid[-1])))
 
 
 class Masker(nn.Module, ABC):
@@ -128,12 +139,16 @@ class Runs(Masker):
 
 
 class Blocks(Masker):
-    """I-JEPA's multi-block masks (Assran et al., corrected sampler) on grids of one or two axes.
+    """I-JEPA's multi-block masks (Assran et al., corrected sampler) on grids of any number of axes.
 
-    Differs from the released sampler: independent draws of scale and aspect, inclusive positions, and a context of fixed
-    size ⌈keep·n⌉ by random subsampling (the released code cuts all samples to the batch minimum in row-major order,
-    which empties the lower part of the grid). Where targets leave fewer tokens, the placement is redrawn up to
-    ``tries`` times, then tokens of the last target are allowed back, as in the released code.
+    Blocks are runs on a grid of one axis and rectangles over the last two axes of any other; they span the whole of the
+    axes before those (V-JEPA's spatial blocks: the same place in every frame, Bardes et al. 2024). All scales are shares
+    of the axes that blocks are cut from.
+
+    Differs from the released sampler (paper_masks.PaperBlocks): independent draws of scale and aspect, blocks may touch
+    every side, and a context of fixed size ⌈keep·n⌉ by random subsampling (the released code cuts all samples to the
+    batch minimum in row-major order, which empties the lower part of the grid). Where targets leave fewer tokens, the
+    placement is redrawn up to ``tries`` times, then tokens of the last target are allowed back, as in the released code.
     """
 
     def __init__(
@@ -147,26 +162,41 @@ class Blocks(Masker):
         keep: float = 0.25,
         tries: int = 8,
     ) -> None:
+        """Raises UsageError for an impossible setting, for a grid that is too small for it (naming one that would do) and
+        for target blocks that leave no context of ⌈keep·n⌉ tokens."""
         super().__init__(grid)
-        if len(grid) not in (1, 2):
-            raise UsageError(f"block masks need a grid of one or two axes, this one has {len(grid)}")
-        self.targets, self.target_scale, self.target_aspect = targets, target_scale, target_aspect
-        self.context_scale, self.tries = context_scale, tries
-        self.visible = math.ceil(keep * self.count)
-        smallest = math.prod(self.sides(context_scale[0], 1.0))
-        if int(target_scale[0] * self.count) < 1 or self.visible > smallest:
+        if targets < 1 or not 0 < target_scale[0] <= target_scale[1] <= 1 or not 0 < keep < 1:
             raise UsageError(
-                f"a grid of {self.count} tokens is too small for target blocks of {target_scale[0]:.0%} and a context of "
-                f"{self.visible}; use a smaller patch (more tokens) or larger blocks"
+                f"block masks need at least one target, its scale a range inside (0, 1] and a kept share inside (0, 1); "
+                f"targets={targets}, target_scale={target_scale}, keep={keep} are not"
+            )
+        self.targets, self.target_scale, self.target_aspect = targets, target_scale, target_aspect
+        self.context_scale, self.keep, self.tries = context_scale, keep, tries
+        self.visible = math.ceil(keep * self.count)
+        size = "×".join(map(str, grid))
+        if not self.fits(grid):
+            longer = (grid[:-2] + tuple(max(side, s) for s in grid[-2:]) for side in range(1, 10_000))
+            enough = next((one for one in longer if self.fits(one)), None)
+            if enough is None:
+                raise UsageError(
+                    f"a context block of {context_scale[0]:.0%} never holds the kept {keep:.0%}; lower the kept share"
+                )
+            raise UsageError(
+                f"a grid of {size} tokens is too small for target blocks of {target_scale[0]:.0%} and a context of "
+                f"{keep:.0%}, {'×'.join(map(str, enough))} would do; use a smaller patch (more tokens) or larger blocks"
+            )
+        largest = max(math.prod(block_sides(grid, target_scale[1], a)) for a in (*target_aspect, 1.0))
+        if self.count - largest < self.visible:
+            raise UsageError(
+                f"a target block of up to {largest} of {self.count} tokens ({size}) leaves no context of {self.visible}; "
+                "use a smaller target_scale or a smaller kept share"
             )
 
-    def sides(self, scale: float, aspect: float) -> tuple[int, ...]:
-        """Block lengths per axis of a block of ``scale`` of the grid; ``aspect`` is height over width."""
-        area = int(scale * self.count + 1e-9)
-        if len(self.grid) == 1:
-            return (max(1, min(area, self.grid[0])),)
-        height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        return max(1, min(height, self.grid[0])), max(1, min(width, self.grid[1]))
+    def fits(self, grid: tuple[int, ...]) -> bool:
+        """Whether the smallest target on ``grid`` holds a token and the smallest context block the kept share."""
+        smallest = math.prod(block_sides(grid, self.context_scale[0], 1.0))
+        cells = math.prod(grid[-2:])
+        return int(self.target_scale[0] * cells) >= 1 and math.ceil(self.keep * math.prod(grid)) <= smallest
 
     def place(self, shape: tuple[int, ...], sides: tuple[int, ...], device: torch.device) -> Bool[Tensor, "..."]:
         """Blocks of the given sides at uniform places: bool of shape (*shape, n)."""
@@ -178,12 +208,18 @@ class Blocks(Masker):
             inside &= along.reshape(*shape, *(side if a == axis else 1 for a in range(len(self.grid))))
         return inside.flatten(len(shape))
 
+    def candidates(
+        self, samples: int, device: torch.device
+    ) -> tuple[Bool[Tensor, "b r t n"], Bool[Tensor, "b r n"], int]:
+        """(targets, context blocks, tokens of a target) of r placements per sample; one size for the whole batch."""
+        sides = block_sides(self.grid, uniform(*self.target_scale), uniform(*self.target_aspect))
+        around = block_sides(self.grid, uniform(*self.context_scale), 1.0)
+        blocks = self.place((samples, self.tries, self.targets), sides, device)
+        return blocks, self.place((samples, self.tries), around, device), math.prod(sides)
+
     def forward(self, tokens: Tokens, target: Float[Tensor, "b n e"], progress: float) -> Split:
         samples, device = len(tokens.x), tokens.x.device
-        sides = self.sides(uniform(*self.target_scale), uniform(*self.target_aspect))
-        around = self.sides(uniform(*self.context_scale), 1.0)
-        blocks = self.place((samples, self.tries, self.targets), sides, device)
-        context = self.place((samples, self.tries), around, device)
+        blocks, context, length = self.candidates(samples, device)
         # rank: index of the first target that covers a token; uncovered tokens rank highest. Sorting by it is the
         # fallback of the released code: give up the last target's exclusion first, then the one before.
         number = torch.arange(self.targets, device=device)[:, None]
@@ -195,7 +231,7 @@ class Blocks(Masker):
         blocks, rank, context = blocks[row, best], rank[row, best], context[row, best]
         priority = torch.where(context, rank + 1.0, 0.0) + torch.rand(samples, self.count, device=device)
         visible = priority.topk(self.visible, dim=1).indices.sort(1).values
-        return Split(visible[:, None], chosen(blocks, math.prod(sides))[:, None])
+        return Split(visible[:, None], chosen(blocks, length)[:, None])
 
 
 class SharedBlocks(Masker):

@@ -136,15 +136,28 @@ def test_same_seed_same_mask_and_samples_differ() -> None:
 def test_impossible_masks_name_the_remedy() -> None:
     with pytest.raises(UsageError, match="smaller"):
         Runs((12,), keep=(0.15, 0.5), min_block=10)
-    with pytest.raises(UsageError, match="smaller patch"):
-        Blocks((4,))
+    with pytest.raises(UsageError, match=r"4 tokens is too small .* 7 would do; use a smaller patch"):
+        Blocks((4,))  # 15 % of seven tokens are the first to hold one
+    with pytest.raises(UsageError, match=r"2×2 tokens is too small .* 3×3 would do"):
+        Blocks((2, 2))
+    with pytest.raises(UsageError, match=r"8×2×2 tokens is too small .* 8×3×3 would do"):
+        Blocks((8, 2, 2))
+    with pytest.raises(UsageError, match="never holds the kept 95%"):
+        Blocks((8, 8), keep=0.95)
+    with pytest.raises(
+        UsageError, match=r"up to 64 of 64 tokens .* leaves no context of 16; use a smaller target_scale"
+    ):
+        Blocks((8, 8), target_scale=(0.5, 1.0))
+    for settings in ({"targets": 0}, {"target_scale": (0.0, 0.2)}, {"target_scale": (0.3, 0.2)}, {"keep": 1.0}):
+        with pytest.raises(UsageError, match="at least one target"):
+            Blocks((8, 8), **settings)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="smaller patch"):
         Subset((3,), 0.25)
     with pytest.raises(UsageError, match="range"):
         Runs((50,), keep=(0.5, 0.2))
 
 
-@pytest.mark.parametrize("grid", [(25,), (50,), (8, 8), (14, 14)])
+@pytest.mark.parametrize("grid", [(25,), (50,), (8, 8), (14, 14), (3, 8, 8), (2, 7, 14)])
 def test_blocks_are_whole_equal_and_disjoint_from_the_context(grid: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     n, overlaps, samples = math.prod(grid), 0, 0
@@ -163,23 +176,20 @@ def test_blocks_are_whole_equal_and_disjoint_from_the_context(grid: tuple[int, .
     assert overlaps / samples < 0.01
 
 
-def test_corrected_blocks_match_the_reference_statistics() -> None:
-    """Monte-Carlo figures of the corrected sampler on 8 × 8: block 11.0 tokens, union .487, symmetric row coverage."""
+def test_blocks_span_the_depth_of_a_grid_of_three_axes() -> None:
+    """V-JEPA's spatial blocks: the same rectangle in every frame, its area a share of one frame."""
     torch.manual_seed(0)
-    blocks, union, coverage, count = [], [], torch.zeros(64), 0
-    masker = Blocks((8, 8), keep=4 / 64, tries=1)
-    for _ in range(400):
-        split = draw(masker, 16)
-        blocks.append(split.target.shape[-1])
-        covered = torch.zeros(16, 64, dtype=torch.bool).scatter(1, split.target.flatten(1), True)
-        union.append(covered.float().mean().item())
-        coverage += torch.zeros(16, 64).scatter(1, split.context[:, 0], 1.0).sum(0)
-        count += 16
-    assert np.mean(blocks) == pytest.approx(11.0, abs=0.35)
-    assert np.mean(union) == pytest.approx(0.487, abs=0.02)
-    rows = (coverage / count).reshape(8, 8).mean(1)
-    assert (rows - rows.flip(0)).abs().max() < 0.02 * rows.mean() * 8
-    assert (coverage > 0).all(), "every place must be reachable by the context"
+    areas, coverage = [], torch.zeros(6, 64)
+    for _ in range(200):
+        split = draw(Blocks((6, 8, 8)), 8)
+        assert split.context.shape[-1] == 96 and split.target.shape[-1] % 6 == 0
+        for block in split.target.flatten(0, 2):
+            frames = block.reshape(6, -1)
+            assert torch.equal(frames, frames[:1] + 64 * torch.arange(6)[:, None])
+        areas.append(split.target.shape[-1] / 6)
+        coverage += torch.zeros(8, 384).scatter(1, split.context[:, 0], 1.0).reshape(8, 6, 64).mean(0) / 200
+    assert np.mean(areas) == pytest.approx(11.0, abs=0.35)  # as on one 8 × 8 frame
+    assert (coverage > 0).all() and coverage.mean(1).std() < 0.01
 
 
 def test_kims_hidden_fractions() -> None:
