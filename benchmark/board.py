@@ -131,7 +131,7 @@ def _board(
     lines: list[Line] = []
     sampled = {}
     for measure in measures:
-        here, sampled[measure] = lines_of(measure, rows, store, (dataset, preset, data))
+        here, sampled[measure] = lines_of(measure, rows, store, (dataset, preset, data, budget))
         lines += here
     used = tuple(record for row in rows for record in row.records)
     return Board(modality, dataset, preset, data, budget, tuple(measures), tuple(lines), used, sampled)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from test_run import make, result, run
-from toybox import toys
 from torch import nn
 from torch.nn import functional as F
+from toybox import toys
 
 from benchmark import flops
 from benchmark import run as running
@@ -186,12 +186,12 @@ def test_counting_disturbs_no_generator_and_no_other_objective() -> None:
     for kind in ("before", "after"):
         torch.manual_seed(5)
         random.seed(5)
-        np.random.seed(5)  # noqa: NPY002
+        np.random.seed(5)
         if kind == "after":
             with torch.no_grad():
                 flops.measure(cell, modality)
                 assert not torch.is_grad_enabled()
-        drawn = (torch.rand(3).tolist(), random.random(), np.random.random())  # noqa: NPY002
+        drawn = (torch.rand(3).tolist(), random.random(), np.random.random())
         expected = drawn if kind == "before" else expected
     assert drawn == expected
     assert all(torch.equal(value, weights[name]) for name, value in own.state_dict().items())
