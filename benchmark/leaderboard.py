@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmark.atomic import write_bytes
 from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id, row_variant
+from benchmark.budget import about
 from benchmark.overall import Standing, headline, overall
 from benchmark.terminal import leads, table, tflop
 from jepakit.types import Card
@@ -182,6 +183,9 @@ def _note(board: Board, card: Card | None) -> str:
              if f"n_{part}" in facts and f"units_{part}" in facts]  # fmt: skip
     words = [f"Seeds {', '.join(map(str, seeds))}", f"data `{board.data}`", *sizes]
     note = " · ".join(words) + "."
+    equal = about(board.budget)
+    if equal:
+        note += f" {equal[0].upper()}{equal[1:]}."
     if card is not None:
         note += f" {escape(card.title)}; licence: {escape(card.licence)}; source: {escape(card.source)}."
     return note

@@ -286,9 +286,9 @@ def _blank(measure: Measure, method: str, family: str, place: Place) -> Line:
     numbers: dict[str, Any] = {field.name: None for field in fields(Line) if field.type == "Number"}
     dataset, preset, data, budget = place
     return Line(
-        rank=None, method=method, variant="", family=family, dataset=dataset, preset=preset, data=data,
-        budget=budget, device="", precision="", task=measure.task, probe=measure.probe, metric=measure.metric, n_seeds=0, tie_group="", pareto=None,
-        augmentation="", status_counts="", stale=False, reference=False, nuisance=measure.nuisance, **numbers,
+        rank=None, method=method, variant="", family=family, dataset=dataset, preset=preset, data=data, budget=budget,
+        task=measure.task, probe=measure.probe, metric=measure.metric, n_seeds=0, tie_group="", device="", precision="",
+        pareto=None, augmentation="", status_counts="", stale=False, reference=False, nuisance=measure.nuisance, **numbers,
     )  # fmt: skip
 
 

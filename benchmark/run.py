@@ -55,7 +55,7 @@ def run_cell(
     KeyboardInterrupt (checkpoint written); every other failure becomes the record's status and reason.
     """
     run_folder = results / ".runs" / cell.key
-    with locked(results / ".runs" / f"{cell.key}.lock"):
+    with locked(results / ".runs" / f"{cell.key}.lock", remove=True):
         finished = None if force else record.find(results, cell)
         if finished is not None:
             return finished
@@ -73,7 +73,6 @@ def run_cell(
             record.retire(results, saved)
         if saved["status"] != "timeout":  # with more time it goes on from its checkpoint
             shutil.rmtree(run_folder, ignore_errors=True)
-    (results / ".runs" / f"{cell.key}.lock").unlink(missing_ok=True)
     return saved
 
 

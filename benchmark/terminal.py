@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.board import Board, Line, Measure, Record, Stale, boards
+from benchmark.budget import about
 
 WIDTH = 120
 FAMILIES = ("jepa", "mae", "contrastive", "supervised", "reference")
@@ -146,6 +147,8 @@ def _score(line: Line | None) -> str:
 
 def _caption(board: Board, hidden: Sequence[Measure]) -> str:
     words = ["score ± half of the 95 % interval (seeds and test units)"]
+    if about(board.budget):
+        words.append(about(board.budget).replace("`", ""))
     if any(line.tie_group for line in board.lines):
         words.append("a shared letter is a tie")
     if any(line.collapsed_frac for line in board.lines):
