@@ -18,6 +18,7 @@ from typing import Any
 from benchmark.atomic import write_bytes
 from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id, row_variant
 from benchmark.budget import about
+from benchmark.lock import locked
 from benchmark.overall import Standing, headline, overall
 from benchmark.terminal import leads, table, tflop
 from jepakit.types import Card
@@ -54,8 +55,14 @@ def rebuild(
     """Write ``runs.csv`` and ``leaderboard.csv`` (all records) and the leaderboards of ``modality`` (default: of each).
 
     ``stale`` tells whether a record was made by older code (default: ``benchmark.cell.is_stale``); ``cards`` by
-    "<modality>/<dataset>" add title and licence to the Markdown. A damaged record is skipped with a warning.
+    "<modality>/<dataset>" add title and licence to the Markdown. A damaged record is skipped with a warning. Processes
+    take turns, and each reads the records after its turn has come: the last to write knows every record of the others.
     """
+    with locked(results / ".cache" / "boards.lock", remove=True):
+        _rebuild(results, modality, stale, cards or {})
+
+
+def _rebuild(results: Path, modality: str | None, stale: Stale | None, cards: Mapping[str, Card]) -> None:
     from benchmark import budget, record
     from benchmark.cell import is_stale
 
@@ -79,7 +86,7 @@ def rebuild(
         every += here
         if whole:
             write_bytes(results / f"leaderboard_{name}.csv", _lines(Line, [x for board in here for x in board.lines]))
-            write_bytes(results / f"leaderboard_{name}.md", markdown(name, here, cards or {}).encode())
+            write_bytes(results / f"leaderboard_{name}.md", markdown(name, here, cards).encode())
     write_bytes(results / "leaderboard.csv", _lines(Standing, overall(every)))
 
 

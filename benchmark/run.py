@@ -55,7 +55,7 @@ def run_cell(
     KeyboardInterrupt (checkpoint written); every other failure becomes the record's status and reason.
     """
     run_folder = results / ".runs" / cell.key
-    with locked(results / ".runs" / f"{cell.key}.lock", remove=True):
+    with locked(lock_of(results, cell), remove=True):
         finished = None if force else record.find(results, cell)
         if finished is not None:
             return finished
@@ -74,6 +74,11 @@ def run_cell(
         if saved["status"] != "timeout":  # with more time it goes on from its checkpoint
             shutil.rmtree(run_folder, ignore_errors=True)
     return saved
+
+
+def lock_of(results: Path, cell: Cell) -> Path:
+    """Whoever runs a cell or writes its record holds this lock."""
+    return results / ".runs" / f"{cell.key}.lock"
 
 
 def _attempt(

@@ -11,7 +11,7 @@ import pytest
 from test_flops import Planned, planned, toy_cell
 from test_leaderboard import board as lines
 from test_leaderboard import fresh, read, write
-from toybox import TOY, toys
+from toybox import toys
 
 from benchmark import budget, equal, leaderboard, record, request
 from benchmark.__main__ import main
@@ -71,7 +71,9 @@ def test_a_budget_word_changes_the_key_of_a_row_that_keeps_its_steps(tmp_path: P
 
 
 def test_too_few_steps_are_refused_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"'five' on toy/toy would take 8 steps .* 20 steps of 'two'; raise train.steps"):
+    with pytest.raises(
+        UsageError, match=r"'five' on toy/toy would take 8 steps .* 20 steps of 'two'; raise train.steps"
+    ):
         ask(tmp_path, "method=one,five", "budget=flops", "train.steps=20")
     del methods._entries["toy-die"]  # it would end this process; the box puts it back
     everything = ask(tmp_path, "budget=flops", "train.steps=20")  # all methods: what cannot be had is left out
@@ -106,7 +108,9 @@ def test_boards_of_another_budget_stand_apart(tmp_path: Path, capsys: pytest.Cap
     assert "equal training FLOPs" in " ".join(said.split()) and "two" in said
     found = record.load_all(tmp_path)
     assert len(found) == 6 and not any(is_stale(one) for one in found)
-    rows = [row for row in read(tmp_path / "leaderboard_toy.csv") if (row["task"], row["metric"]) == ("kind", "macro_f1")]
+    rows = [
+        row for row in read(tmp_path / "leaderboard_toy.csv") if (row["task"], row["metric"]) == ("kind", "macro_f1")
+    ]
     ordinary = "size.depth=1 size.dim=8 train.batch_size=4 train.steps=12"
     assert {(row["budget"], row["method"], row["variant"]) for row in rows if row["method"] != "chance"} == {
         (text, method, "") for text in (ordinary, f"budget=flops {ordinary}") for method in ("one", "two", "toy-still")
