@@ -28,7 +28,8 @@ WORDS = """examples:
   run ecg
   run ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 preset=quick
   run ecg method=ecgjepa seeds=5 train.lr=1e-3 train.weight_decay=0.01,0.1 size.dim=96 recipe.keep=0.3 probe=linear
-keys: dataset method seed seeds preset probe limit jobs train.* size.* recipe.* (a method's own keyword arguments)
+  run ecg budget=flops            every row gets the training FLOPs of mae (budget=seconds: its time), on a board of its own
+keys: dataset method seed seeds preset probe limit jobs budget train.* size.* recipe.* (a method's own keyword arguments)
 
 """
 
@@ -137,7 +138,7 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     results: Path = chosen.results
     if not chosen.dry_run:
         record.preflight(results)
-    planned = plan.plan(asked, root, results, remember=not chosen.dry_run)
+    planned = plan.plan(asked, root, results, remember=not chosen.dry_run, device=chosen.device, threads=chosen.threads)
     cached = {i: None if chosen.force else record.find(results, cell) for i, cell in enumerate(planned.cells)}
     todo = [(i, cell) for i, cell in enumerate(planned.cells) if cached[i] is None]
     options = Options(
@@ -232,7 +233,7 @@ def _header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int,
 
 def _dry_run(planned: plan.Plan, cached: dict[int, Any], results: Path, jobs: int, console: Console) -> None:
     known = record.load_all(results)
-    made = listing.table("cells", "data set", "method", "seed", "key", "state", "time")
+    made = listing.table("cells", "data set", "method", "seed", "steps", "key", "state", "time")
     total, unknown = 0.0, 0
     for i, cell in enumerate(planned.cells):
         one = cached[i]
@@ -247,7 +248,7 @@ def _dry_run(planned: plan.Plan, cached: dict[int, Any], results: Path, jobs: in
                 time = estimate.clock(guess[0]) + (" (scaled)" if guess[1] == "scaled" else "")
             else:
                 unknown += 1
-        made.add_row(cell.name, cell.method, str(cell.seed), cell.key, escape(state), time)
+        made.add_row(cell.name, cell.method, str(cell.seed), str(cell.training.steps), cell.key, escape(state), time)
     console.print(made)
     more = f" and {unknown} cells of unknown length" if unknown else ""
     console.print(

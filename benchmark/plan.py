@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark import record, values
+from benchmark import budget, record, values
 from benchmark.cell import Cell, resolve
+from benchmark.equal import Equal
 from benchmark.fingerprint import fingerprints
 from benchmark.request import Request
 from benchmark.subset import limited
@@ -26,8 +27,13 @@ class Plan:
     modalities: dict[str, Modality] = field(default_factory=dict)
 
 
-def plan(request: Request, root: Path | None, results: Path, *, remember: bool = True) -> Plan:
+def plan(
+    request: Request, root: Path | None, results: Path, *, remember: bool = True, device: str = "auto",
+    threads: int | None = None,
+) -> Plan:  # fmt: skip
     """Resolve a request. A method that cannot run on a data set is skipped when all were asked for.
+
+    ``device`` and ``threads`` of the cells are only needed where seconds are to be equal (``budget=seconds``).
 
     Raises UsageError: a method named by the person that cannot run, a setting no method has, DataError of the data.
     """
@@ -42,13 +48,23 @@ def plan(request: Request, root: Path | None, results: Path, *, remember: bool =
         name = f"{request.modality}/{dataset}"
         modality = out.modalities[name] = datasets[name].make(root)
         data = fingerprints(results, name, modality, remember=remember)
-        able: list[str] = []
+        seed = request.seeds[0]
+        equal: Equal | None = None
+        if "budget" in request.overrides:
+            plain = {key: text for key, text in request.overrides.items() if not key.startswith("recipe.")}
+            row = resolve(name, budget.REFERENCE, request.preset, seed, plain, data)
+            equal = Equal(row, limited(modality, row.limit), results, device=device, threads=threads, remember=remember)
+        able: dict[str, dict[str, str]] = {}
         for method in names:
-            first = resolve(name, method, request.preset, request.seeds[0], _own(request, method), data)
+            words = _own(request, method)
+            first = resolve(name, method, request.preset, seed, words, data)
             try:
+                if equal is not None:
+                    words |= equal.words(first)
+                    first = resolve(name, method, request.preset, seed, words, data)
                 if record.find(results, first) is None:  # a method that ran before can be built
                     _try(first, limited(modality, first.limit))
-                able.append(method)
+                able[method] = words
             except DataError:
                 raise
             except UsageError as error:
@@ -56,7 +72,7 @@ def plan(request: Request, root: Path | None, results: Path, *, remember: bool =
                     raise
                 out.skipped[f"{method} on {name}"] = str(error)
         for seed in request.seeds:
-            out.cells += [resolve(name, method, request.preset, seed, _own(request, method), data) for method in able]
+            out.cells += [resolve(name, method, request.preset, seed, words, data) for method, words in able.items()]
     return out
 
 

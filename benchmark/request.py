@@ -10,7 +10,7 @@ from jepakit.registry import datasets, did_you_mean, methods, probes
 from jepakit.types import UsageError
 
 LISTS = ("dataset", "method", "seed", "probe")
-WORDS = (*LISTS, "seeds", "preset", "limit", "jobs")
+WORDS = (*LISTS, "seeds", "preset", "limit", "jobs", "budget")
 PREFIXES = ("train", "size", "recipe")
 
 
@@ -47,6 +47,11 @@ def parse(words: Sequence[str]) -> Request:
     given = _pairs(pairs)
     preset = budget.preset(given.pop("preset", budget.DEFAULT))
     jobs = given.pop("jobs", "auto")
+    equal = given.get("budget", "samples")
+    if equal not in budget.EQUAL:
+        raise did_you_mean("budget", equal, list(budget.EQUAL))
+    if equal == "samples":  # the ordinary board
+        given.pop("budget", None)
     request = Request(
         modality=modality,
         datasets=_datasets(modality, given.pop("dataset", None)),
