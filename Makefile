@@ -22,7 +22,7 @@ help: ## this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  bench takes MODALITY, DATASET, METHODS=a,b, SEEDS=3, PRESET=smoke|quick|full, DATA=folder, JOBS=n, ARGS='…':"
+	@echo "  bench takes MODALITY, DATASET, METHODS=a,b|all, SEEDS=3, PRESET=smoke|quick|full, DATA=folder, JOBS=n, ARGS='…':"
 	@echo "  make bench MODALITY=ecg DATASET=mitbih METHODS=ecgjepa,lejepa,mae SEEDS=3 PRESET=quick"
 
 # --- benchmark -------------------------------------------------------------------------------------------------------

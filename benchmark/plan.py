@@ -31,21 +31,19 @@ def plan(
     request: Request, root: Path | None, results: Path, *, remember: bool = True, device: str = "auto",
     threads: int | None = None,
 ) -> Plan:  # fmt: skip
-    """Resolve a request. A method that cannot run on a data set is skipped when all were asked for.
+    """Resolve a request. A method that cannot run on a data set is skipped unless it was asked for by name.
 
     ``device`` and ``threads`` of the cells are only needed where seconds are to be equal (``budget=seconds``).
 
     Raises UsageError: a method named by the person that cannot run, a setting no method has, DataError of the data.
     """
     out = Plan()
-    names = request.methods or tuple(methods)
-    _known_settings(request, names)
-    for method in names:  # wrong settings are found before any data are read
-        for dataset in request.datasets:
-            name = f"{request.modality}/{dataset}"
+    rows = {name: request.rows(name) for name in (f"{request.modality}/{dataset}" for dataset in request.datasets)}
+    _known_settings(request, tuple(dict.fromkeys(method for names in rows.values() for method in names)))
+    for name, names in rows.items():  # wrong settings are found before any data are read
+        for method in names:
             resolve(name, method, request.preset, request.seeds[0], _own(request, method), {})
-    for dataset in request.datasets:
-        name = f"{request.modality}/{dataset}"
+    for name, names in rows.items():
         modality = out.modalities[name] = datasets[name].make(root)
         data = fingerprints(results, name, modality, remember=remember)
         seed = request.seeds[0]

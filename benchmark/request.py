@@ -16,7 +16,8 @@ PREFIXES = ("train", "size", "recipe")
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. datasets: short names; methods: names, or None for all; overrides: texts by key."""
+    """What was asked for. datasets: short names; methods: names, or None for the rows of each data set's own
+    board, with ``everything`` for every method that can run; overrides: texts by key."""
 
     modality: str
     datasets: tuple[str, ...]
@@ -25,12 +26,21 @@ class Request:
     preset: str
     overrides: Mapping[str, str] = field(default_factory=dict)
     jobs: int | None = None
+    everything: bool = False
+
+    def rows(self, name: str) -> tuple[str, ...]:
+        """The methods to run on the data set ``name`` = "<modality>/<dataset>"."""
+        if self.methods is not None:
+            return self.methods
+        board: tuple[str, ...] = datasets[name].make.board
+        return tuple(methods) if self.everything or not board else board
 
 
 def parse(words: Sequence[str]) -> Request:
     """``ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 train.lr=1e-3`` → Request.
 
-    The word without an equals sign is the modality; defaults: its default data set, all methods, the preset's seeds.
+    The word without an equals sign is the modality; defaults: its default data set, the rows of its own board, the preset's
+    seeds; method=all is every method that can run.
     Commas separate the items of dataset, method, seed and probe and the numbers of a pair
     (train.weight_decay=0.01,0.1). Raises UsageError.
     """
@@ -47,6 +57,7 @@ def parse(words: Sequence[str]) -> Request:
     given = _pairs(pairs)
     preset = budget.preset(given.pop("preset", budget.DEFAULT))
     jobs = given.pop("jobs", "auto")
+    method = given.pop("method", None)
     equal = given.get("budget", "samples")
     if equal not in budget.EQUAL:
         raise did_you_mean("budget", equal, list(budget.EQUAL))
@@ -55,7 +66,8 @@ def parse(words: Sequence[str]) -> Request:
     request = Request(
         modality=modality,
         datasets=_datasets(modality, given.pop("dataset", None)),
-        methods=_methods(given.pop("method", "all")),
+        methods=None if method in (None, "all") else _methods(str(method)),
+        everything=method == "all",
         seeds=_seeds(given.pop("seed", None), given.pop("seeds", None), preset.seeds),
         preset=preset.name,
         jobs=None if jobs == "auto" else count("jobs", jobs),
@@ -115,9 +127,7 @@ def is_embedded(name: str) -> bool:
     return bool(getattr(datasets[name].make, "embedded", name.endswith("/simulated")))
 
 
-def _methods(text: str) -> tuple[str, ...] | None:
-    if text == "all":
-        return None
+def _methods(text: str) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(text.split(",")))
     for name in chosen:
         methods[name]
