@@ -64,7 +64,10 @@ def parser() -> Parser:
     run.add_argument("--timeout", type=float, help="most minutes of pre-training per cell")
     run.add_argument("--dry-run", action="store_true", help="show cells, which are cached, and the estimated time")
     run.add_argument("--force", action="store_true", help="run finished cells again")
-    commands.add_parser("ls", parents=[shared], help="methods, data sets, probes, presets")
+    ls = commands.add_parser("ls", parents=[shared], help="methods, data sets, probes, presets")
+    ls.add_argument(
+        "what", nargs="?", choices=("methods",), help="methods: with stages and what they cost, from the records"
+    )
     board = commands.add_parser("board", parents=[shared], help="write the boards again from the records")
     board.add_argument("modality", nargs="?", help="only this one")
     check = commands.add_parser("verify", parents=[shared], help="compute rows again from their stored predictions")
@@ -92,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         root = chosen.data or Path(os.environ.get("JEPAKIT_DATA") or "data")
         plugin.everything(chosen.plugin)
         if chosen.command == "ls":
-            for table in listing.tables(root):
+            tables = [listing.costs(record.load_all(chosen.results))] if chosen.what else listing.tables(root)
+            for table in tables:
                 console.print(table)
             return OK
         if chosen.command == "board":

@@ -46,6 +46,7 @@ class Equal:
         self.device = pretrain.hardware()[0] if device == "auto" else device
         self.threads = threads or (1 if self.device == "cpu" else torch.get_num_threads())
         self.reference = reference
+        self.timed: dict[Path, float] = {}  # what this plan has measured, kept or not
         try:
             self.allowed = self._price(reference) * reference.training.steps
         except DataError:
@@ -100,7 +101,9 @@ class Equal:
         plan = {"batch_size": cell.training.batch_size, "accumulate": cell.training.accumulate}
         path = self.results / ".speed" / f"{flops.row_key(cell, **plan, **place)}.json"
         if not self.remember:
-            return _read(path) or step_seconds(cell, self.modality, self.device, self.threads)
+            if path not in self.timed:
+                self.timed[path] = _read(path) or step_seconds(cell, self.modality, self.device, self.threads)
+            return self.timed[path]
         with locked(self.results / ".runs" / f"speed-{path.stem}.lock", remove=True):
             found = _read(path)
             if found is None:

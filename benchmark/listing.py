@@ -1,13 +1,15 @@
-"""Listing: what there is to run (``python -m benchmark ls``): methods, data sets, probes, presets."""
+"""Listing: what there is to run (``python -m benchmark ls [methods]``): methods, data sets, probes, presets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.board import Record
 from benchmark.budget import DEFAULT, PRESETS
 from benchmark.request import default_dataset, is_embedded
 from jepakit.registry import datasets, methods, probes
@@ -33,6 +35,33 @@ def _methods() -> Table:
         facts = (info.get("family", "jepa"), info.get("paper") or methods[name].doc, info.get("augmentation", "none"))
         made.add_row(name, *(escape(str(fact)) for fact in facts))
     return made
+
+
+def costs(records: Iterable[Record]) -> Table:
+    """All methods with what a sample of them costs at the size of the default preset: GFLOP to encode and per training
+    step, over the data sets of ``records`` (least–most; empty where none was run), rows without overrides only."""
+    found: dict[str, list[Record]] = {}
+    for one in records:
+        if one["preset"] == DEFAULT and not one["variant"]:
+            found.setdefault(one["method"], []).append(one["cost"])
+    heads = ("name", "family", "paper", "stages", "augmentation", "GFLOP encode", "GFLOP step")
+    made = table(f"methods (method=…), cost per sample at preset={DEFAULT}", *heads)
+    for column in (3, 5, 6):
+        made.columns[column].justify = "right"
+    for name in methods:
+        info = methods[name].info
+        facts = (info.get("family", "jepa"), info.get("paper") or methods[name].doc, info.get("stages", 1),
+                 info.get("augmentation", "none"))  # fmt: skip
+        spans = (span(cost.get(key) for cost in found.get(name, [])) for key in ("gflop_encode", "gflop_step"))
+        made.add_row(name, *(escape(str(fact)) for fact in facts), *spans)
+    return made
+
+
+def span(numbers: Iterable[float | None]) -> str:
+    """``0.012`` or ``0.012–0.31``, three digits; empty for none."""
+    known = [number for number in numbers if number is not None]
+    ends = [f"{end:.3g}" for end in (min(known), max(known))] if known else []
+    return "–".join(dict.fromkeys(ends))
 
 
 def _datasets(root: Path | None) -> Table:

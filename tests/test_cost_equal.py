@@ -155,7 +155,10 @@ def test_seconds_are_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.
     for path in (tmp_path / ".speed").iterdir():
         path.write_text("{}")
     assert steps(ask(tmp_path, *words, device="cpu"))["one"] == 2200  # 9 s ÷ 4 ms = 2250, to the even digit
-    ask(tmp_path / "dry", *words, device="cpu", remember=False)
+    ticks = iter((0.010, 0.005, 0.012, 0.030))  # a clock that never says the same twice
+    monkeypatch.setattr(equal, "step_seconds", lambda *row: next(ticks))
+    dry = ask(tmp_path / "dry", *words, device="cpu", remember=False)
+    assert steps(dry) == {"one": 900, "two": 450, "five": 380, "toy-still": 450}  # 4.5 s; the reference is timed once
     assert not (tmp_path / "dry").exists()
 
 
