@@ -19,7 +19,7 @@ from benchmark.cell import file_of
 from jepakit.registry import Entry, methods
 
 PAGE = CHECKOUT / "docs" / "fidelity.md"
-FIELDS = ("Source", "Kept", "Differs", "Tests")
+FIELDS = ("Source", "Kept", "Differs", "Conventions", "Not verified", "Published", "Tests")
 HEAD = """# Fidelity
 
 What each method keeps of its paper and what it does otherwise. Generated from the first lines of the method files by

@@ -20,22 +20,28 @@ SMALL = 64
 
 
 class Timm(Embedder):
-    """A timm model without its head: ``tokens`` are the places of its last feature map, ``embed`` is their mean."""
+    """A timm model without its classifier: ``tokens`` are the places of its last feature map, after the model's last norm;
+    ``embed`` is their mean."""
 
-    def __init__(self, model: nn.Module, grid: tuple[int, int], shape: tuple[int, int, int], fixed: bool) -> None:
-        """``grid``: the modality's tokens per axis, in whose units places are told; ``shape``: (channels, height, width) of
-        an input; ``fixed``: whether the model takes no other height and width."""
+    def __init__(
+        self, model: nn.Module, grid: tuple[int, int], *, least: int = 1, size: tuple[int, int] | None = None
+    ) -> None:
+        """``grid``: the modality's tokens per axis, in whose units places are told; ``least``: smallest side of an input;
+        ``size``: the one height and width that the model takes, or None."""
         super().__init__()
-        self.model, self.grid, self.shape, self.fixed = model, grid, shape, fixed
-        self.dim = int(model.num_features)  # type: ignore[arg-type]
+        self.model, self.grid, self.least, self.size = model, grid, least, size
+        # Some models widen their features once more before the classifier.
+        self.dim = int(getattr(model, "head_hidden_size", 0) or model.num_features)  # type: ignore[arg-type]
 
     def tokens(self, batch: Batch) -> Tokens:
         height, width = batch.x.shape[-2:]
-        if self.fixed and (height, width) != self.shape[1:]:
+        if min(height, width) < self.least or self.size not in (None, (height, width)):
+            takes = f"at least {self.least} pixels a side" if self.size is None else f"{self.size} pixels only"
             raise UsageError(
-                f"this backbone reads {self.shape[1:]} pixels only, not {(height, width)}; use recipe.local=0"
+                f"this backbone reads images of {takes}, not {(height, width)}; use recipe.backbone=vit, or recipe.local=0 "
+                "where the small crops are meant"
             )
-        x = self.model.forward_features(batch.x)  # type: ignore[operator]
+        x = self.model(batch.x)
         if x.ndim == 4:  # (b, d, h, w), or channels last
             x = x if getattr(self.model, "output_fmt", "NCHW") == "NHWC" else x.permute(0, 2, 3, 1)
             rows, columns = x.shape[1:3]
@@ -74,4 +80,6 @@ def timm_embedder(modality: Modality, name: str) -> Timm:
         stem = nn.Conv2d(channels, model.conv1.out_channels, 3, 1, 1, bias=False)
         nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
         model.conv1, model.maxpool = stem, nn.Identity()  # type: ignore[assignment]
-    return Timm(model, (modality.grid[0], modality.grid[1]), (channels, height, width), fixed)
+    # A last feature map of at least one place needs an input as large as the stride; ResNets pad and take any.
+    least = 1 if fixed or isinstance(model, ResNet) else int(model.feature_info[-1]["reduction"])  # type: ignore[index]
+    return Timm(model, (modality.grid[0], modality.grid[1]), least=least, size=(height, width) if fixed else None)

@@ -1,12 +1,22 @@
 """Loss formulas against closed forms and golden tables computed independently in numpy."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from jepakit.losses import SIGReg, distance_to_centre, full_rule, half_rule, nt_xent
+from jepakit.losses import (
+    SIGReg,
+    distance_to_centre,
+    full_rule,
+    half_rule,
+    nt_xent,
+    vicreg_covariance,
+    vicreg_variance,
+)
 
 RULES = {"half": half_rule(), "full": full_rule()}
 
@@ -51,11 +61,52 @@ def test_sigreg_of_a_normal_batch_is_about_one_not_zero() -> None:
     assert all(abs(v - 1.0525) < 0.35 for v in values)
 
 
-@pytest.mark.parametrize(("scale", "shift", "slope"), [(0.5, 0, 0.15119), (2.0, 0, 0.23609), (1.0, 1, 0.44434)])
-def test_sigreg_slopes_for_wrong_gaussians(scale: float, shift: float, slope: float) -> None:
+def test_expectation_under_the_normal_law() -> None:
+    """E|φ̂ − φ|² = (1 − φ²)/N, so E[T] is ∫(1 − e^(−t²)) e^(−t²/2) dt: √(2π)(1 − 1/√3) on the whole line, whatever N."""
+    whole = math.sqrt(2 * math.pi) * (1 - 1 / math.sqrt(3))
+    assert whole == pytest.approx(1.05943, abs=1e-5)
+    for (nodes, weights), wanted in (
+        (half_rule(), 1.05246), (full_rule(), 1.05942), (full_rule(3.0, 10), 1.0503),  # the last: eb_jepa's BCS
+    ):  # fmt: skip
+        assert float((weights * (1 - torch.exp(-nodes.square()))).sum()) == pytest.approx(wanted, abs=2e-5)
+
+
+def test_law_of_one_slice_under_the_normal_law() -> None:
+    """sd about .95, 5–95 % range .14–2.9: a single slice says little, the mean over 256 a lot."""
+    y = torch.randn(256, 4000, generator=torch.Generator().manual_seed(0))
+    values = torch.cat([SIGReg(1).statistic(part) for part in y.split(500, dim=1)])
+    assert float(values.mean()) == pytest.approx(1.0525, abs=0.06)
+    assert float(values.std()) == pytest.approx(0.95, abs=0.07)
+    low, high = values.quantile(torch.tensor([0.05, 0.95])).tolist()
+    assert low == pytest.approx(0.14, abs=0.02) and high == pytest.approx(2.9, abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("draw", "half", "full"),
+    [
+        (lambda y: 0.5 * y, 0.15119, 0.15169),
+        (lambda y: 2 * y, 0.23609, 0.24128),
+        (lambda y: y + 1, 0.44434, 0.44434),
+        (lambda y: math.sqrt(12) * (torch.special.ndtr(y) - 0.5), 0.01609, 0.01621),  # uniform of unit variance
+        (lambda y: y.sign(), 0.10283, 0.10936),
+        (lambda y: -y.sign() * (2 * torch.special.ndtr(-y.abs())).log() / math.sqrt(2), 0.01638, 0.01657),  # Laplace
+    ],
+)
+def test_statistic_grows_with_the_batch_for_every_other_law(
+    draw: Callable[[Tensor], Tensor], half: float, full: float
+) -> None:
+    """Value per sample of a batch that lies at the quantiles of the law."""
+    n = 20_000
+    y = draw(torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n))[:, None].float()
+    assert float(SIGReg(1).statistic(y)[0]) / n == pytest.approx(half, rel=4e-3)
+    assert float(SIGReg(1, full_rule()).statistic(y)[0]) / n == pytest.approx(full, rel=4e-3)
+
+
+def test_spread_of_sigreg_over_draws_comes_from_the_sample_that_slices_share() -> None:
     torch.manual_seed(0)
-    y = torch.randn(40_000, 1) * scale + shift
-    assert float(SIGReg(1).statistic(y)[0]) / 40_000 == pytest.approx(slope, rel=0.03)
+    sigreg = SIGReg(256)
+    values = torch.tensor([float(sigreg(torch.randn(256, 64))) for _ in range(60)])
+    assert float(values.std()) == pytest.approx(0.09, abs=0.03)
 
 
 def test_sigreg_directions_are_unit_fresh_and_continue_after_reload() -> None:
@@ -96,6 +147,45 @@ def test_distance_to_centre_is_a_quarter_of_the_pair_distance() -> None:
     z = torch.randn(5, 7, 3)
     pairs = sum(float((z[a] - z[b]).square().mean()) for a in range(5) for b in range(5)) / (2 * 25)
     assert float(distance_to_centre(z)) == pytest.approx(pairs, rel=1e-5)
+
+
+def test_centre_is_that_of_the_global_views_and_carries_gradient() -> None:
+    """Views 0 and 2 are global, 10 is local: μ = 1, ((1−0)² + (1−2)² + (1−10)²)/3; the gradient runs through μ."""
+    z = torch.tensor([0.0, 2.0, 10.0]).reshape(3, 1, 1).requires_grad_()
+    loss = distance_to_centre(z, 2)
+    assert float(loss.detach()) == pytest.approx(83 / 3)
+    loss.backward()
+    assert z.grad is not None
+    torch.testing.assert_close(z.grad.flatten(), torch.tensor([-11 / 3, -7 / 3, 6.0]))
+
+
+X = torch.tensor([[2.0, 0.0], [0.0, 1.0], [-1.0, 1.0], [-1.0, -2.0]])
+Y = torch.tensor([[1.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, -1.0]])
+
+
+def test_vicreg_terms_golden_values_in_three_conventions() -> None:
+    invariance = float(F.mse_loss(X, Y))
+    hinges, covariances = [float(vicreg_variance(z)) for z in (X, Y)], [float(vicreg_covariance(z)) for z in (X, Y)]
+    assert invariance == 0.75
+    assert hinges == pytest.approx([0.0, 0.0917211], abs=1e-6)
+    assert covariances == pytest.approx([0.222222 / 2, 0.888889 / 2], abs=1e-6)
+    both = torch.stack([X, Y])
+    official = 25 * invariance + 25 * vicreg_variance(both) + 2 * vicreg_covariance(both)
+    assert float(official) == pytest.approx(20.452069, abs=2e-5)
+    solo_learn = 25 * invariance + 25 * 2 * vicreg_variance(both) + 2 * vicreg_covariance(both)
+    assert float(solo_learn) == pytest.approx(21.598583, abs=2e-5)
+    eb_jepa = invariance + 2 * vicreg_variance(both) + 2 * vicreg_covariance(both) / (2 - 1)
+    assert float(eb_jepa) == pytest.approx(1.397277, abs=2e-5)
+
+
+def test_vicreg_hinge_of_a_collapsed_batch_and_its_float32() -> None:
+    same = torch.full((6, 5), 3.0)
+    assert float(vicreg_variance(same)) == pytest.approx(0.99)
+    assert float(vicreg_covariance(same)) == 0
+    z = torch.randn(32, 8, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = float(vicreg_covariance(z)), float(vicreg_variance(z))
+    assert low == (float(vicreg_covariance(z)), float(vicreg_variance(z)))
 
 
 def test_nt_xent_golden_values() -> None:

@@ -47,7 +47,7 @@ def test_loss_is_finite_and_gradients_flow_where_they_should(name: str, shape: s
     reached: set[str] = set()
     for stage in range(len(objective.stages)):
         objective.zero_grad()
-        losses = objective(some(modality), sum(objective.stages[:stage]))
+        losses = objective(some(modality), sum(objective.stages[:stage], 0.0))
         losses.total.backward()
         assert torch.isfinite(losses.total) and losses.parts and all(not p.requires_grad for p in losses.parts.values())
         touched = {n for n, p in objective.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}

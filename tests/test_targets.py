@@ -43,6 +43,7 @@ def test_initial_losses_against_normed_targets() -> None:
     ):  # fmt: skip
         assert float(function(zero, target)) == pytest.approx(at_zero, rel=3e-3)
         assert float(function(noise, target)) == pytest.approx(at_noise, rel=3e-3)
+    assert float(F.smooth_l1_loss(zero, target, beta=2.0)) == pytest.approx(0.2470, rel=3e-3)
 
 
 def test_teacher_starts_as_the_student_and_carries_no_gradient() -> None:
@@ -92,6 +93,20 @@ def test_frozen_target_never_moves_and_averages_layers() -> None:
     before = target(batch())
     target.update(0.5)
     assert torch.equal(before, target(batch()))
+
+
+def test_the_mean_of_layers_is_normed_once_more() -> None:
+    backbone = student()
+    target = EMA(backbone, constant(0.9), norm=instance_norm, layers=2, final=layer_norm)(batch())
+    torch.testing.assert_close(target.mean(-1), torch.zeros(4, 40), atol=1e-5, rtol=0)
+    torch.testing.assert_close(target.var(-1, correction=0), torch.ones(4, 40), atol=1e-3, rtol=0)
+    first, second = (h.detach() for h in backbone.hidden(backbone.tokenize(batch()), 2))
+    normed = [
+        (h - h.mean(1, keepdim=True)) / (h.var(1, correction=0, keepdim=True) + 1e-5).sqrt() for h in (first, second)
+    ]
+    mean = (normed[0] + normed[1]) / 2
+    wanted = (mean - mean.mean(-1, keepdim=True)) / (mean.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(target, wanted, atol=1e-5, rtol=1e-4)
 
 
 def test_input_target_is_the_normalised_patch() -> None:

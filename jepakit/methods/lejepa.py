@@ -6,7 +6,7 @@ with means over dims (the code's convention) and over all views, global and loca
 paper's [−5, 5] (``rule``), 256 fresh unit directions a step, float32, no stop-gradient.
 Differs: views come from the modality; two global views and no small crops by default (paper: 2 and 6 to 8); projector width
 4·dim; learning rate and run length are the board's.
-Other codebases, at the same gradient up to a factor: eb_jepa's BCS weighs ½ΣT/N (10 knots on [−3, 3]) with w against the
+Conventions: at the same gradient up to a factor, eb_jepa's BCS weighs ½ΣT/N (10 knots on [−3, 3]) with w against the
 mean squared pair distance of two views: w = 4λN/(1 − λ). stable-pretraining takes the statistic of all V·N rows at once and
 no (1 − λ): its λ is λ/(1 − λ)/V of this one where views agree.
 Not verified: the published accuracies; independent runs report 60–65 on CIFAR-100.

@@ -5,10 +5,11 @@ Kept: stage 1 trains the teacher by masked reconstruction of normalised patches;
 and predictor with L1 on its latents (nothing after its last norm) at hidden places, no EMA; a sixth of the steps for the
 teacher (40k of 240k), each stage with its own learning-rate schedule; multi-block masks in both.
 Differs: house encoder and predictor, also as the decoder of stage 1; short-range blocks only, with context and targets of a
-fixed size (patchwork.multiblock); weight decay .05 in both stages; the learning rate is the board's. Controls: salt_controls.py.
+fixed size (patchwork.multiblock); weight decay .05 in both stages; the learning rate is the board's.
 Not verified: the paper's decoder size and its weight decay.
 Published: frozen, attentive probe: ViT-L SSv2 74.9, K400 85.4 (V-JEPA 2 ViT-L in the same setting: 68.2, 83.8); students of
-teachers trained on multi-block masks beat those of tube masks (77.4 against 76.9). No small setting.
+teachers trained on multi-block masks beat those of tube masks (77.4 against 76.9). No small
+setting. Controls are in salt_controls.py.
 Tests: test_methods_salt.py, test_patchwork.py, test_methods.py.
 """
 
