@@ -81,6 +81,20 @@ class Modality(ABC):
         """
         raise UsageError(f"{self.name}/{self.dataset} has no small crops; use recipe.local=0")
 
+    def intensity(self, batch: Batch) -> Tensor:
+        """The input as it was measured, from 0 (nothing) to 1 (the largest storable value), in the shape of ``batch.x``.
+
+        Only inputs that are stored as integers with a ``Data.scale`` can be brought back; others raise UsageError.
+        """
+        data = self.data("train")
+        if data.scale is None or data.x.is_floating_point():
+            raise UsageError(
+                f"{self.name}/{self.dataset} stores no intensities (integers with a scale); methods on ratios of "
+                "intensities cannot run on it"
+            )
+        mean, std = (value.to(batch.x.device, non_blocking=True) for value in data.scale)
+        return ((batch.x * std + mean) / torch.iinfo(data.x.dtype).max).clamp(0, 1)
+
     def handmade(self, batch: Batch) -> Float[Tensor, "b f"]:
         """The field's usual hand-made features of each sample: the ``raw_features`` row."""
         return batch.x.flatten(1)

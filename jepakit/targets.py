@@ -33,6 +33,14 @@ def patch_norm(x: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
     return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + 1e-6).sqrt()
 
 
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """θ̄ ← m θ̄ + (1 − m) θ for every parameter of two equal modules; buffers are copied."""
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)
+    for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
+        mine.copy_(theirs)
+
+
 class Target(nn.Module, ABC):
     """Batch → target vectors of all tokens, without gradient."""
 

@@ -29,6 +29,7 @@ class Waves(Modality):
 
     name = "toy"
     dataset = "waves"
+    actions = ("gain",)
     card: ClassVar[Card] = Card("Toy waves", "none", "generated", "none", "unit")
     rows: ClassVar[dict[Part, int]] = {"train": 128, "val": 64, "test": 64}
 
@@ -59,7 +60,9 @@ class Waves(Modality):
         return batch.x.reshape(len(batch), -1, 4)
 
     def views(self, batch: Batch) -> Batch:
-        return batch.with_x(batch.x * (0.8 + 0.4 * torch.rand(len(batch), 1)) + 0.1 * torch.randn_like(batch.x))
+        gain = 2 * torch.rand(len(batch), 1) - 1
+        x = batch.x * (1 + 0.2 * gain) + 0.1 * torch.randn_like(batch.x)
+        return Batch(x, batch.labels, {**batch.extra, "action": gain})
 
     def channelwise(self) -> Waves:
         """Read the row as four "leads" of a quarter each."""
