@@ -40,6 +40,7 @@ class SimCLR(Objective):
     paper="Chen et al. 2020, arXiv 2002.05709",
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.temperature": (0.05, 0.8, "log")},
 )
 def simclr(modality: Modality, size: Size, *, temperature: float = 0.2, out: int = 64) -> SimCLR:
     """temperature: of the softmax; out: projector output width."""

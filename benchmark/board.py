@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark import metrics
+from benchmark import metrics, tuned
 from benchmark.lines import Line, Measure, Name, Record, Row, Stale, lines_of
 from benchmark.predictions import Store
 from benchmark.stats import Resampled
@@ -88,7 +88,7 @@ def row_variant(record: Record) -> str:
 def _overrides(record: Record, budget: bool) -> str:
     given = record.get("overrides") or {}
     chosen = {k: v for k, v in given.items() if k.startswith(BUDGET) == budget and k not in SILENT}
-    return " ".join(f"{key}={text}" for key, text in sorted(chosen.items()))
+    return tuned.shown(chosen)
 
 
 def _rows(records: Sequence[Record], stale: Stale | None) -> list[Row]:
@@ -98,6 +98,9 @@ def _rows(records: Sequence[Record], stale: Stale | None) -> list[Row]:
         groups.setdefault((record["method"], row_variant(record)), []).append((old, record))
     rows = []
     for (method, variant), found in sorted(groups.items()):
+        # Seeds of an earlier search are another method: only what the latest one chose is this row.
+        newest = max(found, key=lambda pair: _age(pair[1]))[1]
+        found = [pair for pair in found if _search(pair[1]) == _search(newest)]
         all_old = all(old for old, _ in found)
         # A seed that was run twice (other probes, another machine) counts once: the newest record with scores.
         latest: dict[int, Record] = {}
@@ -106,6 +109,10 @@ def _rows(records: Sequence[Record], stale: Stale | None) -> list[Row]:
                 latest[record["seed"]] = _joined(latest.get(record["seed"]), record)
         rows.append(Row(method, variant, tuple(latest[seed] for seed in sorted(latest)), all_old))
     return rows
+
+
+def _search(record: Record) -> str | None:
+    return (record.get("overrides") or {}).get(tuned.WORD)
 
 
 def _age(record: Record) -> tuple[bool, str, str]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import budget, source, values
+from benchmark import budget, source, tuned, values
 from jepakit.pretrain import Training
 from jepakit.registry import Entry, datasets, did_you_mean, methods, probes
 from jepakit.types import Size, UsageError
@@ -20,7 +20,7 @@ SUITE = 1
 
 PRETRAINING = ("jepakit/pretrain.py", "benchmark/subset.py")
 SCORING = ("benchmark/features.py", "benchmark/metrics.py", "benchmark/diagnostics.py", "benchmark/probes/evaluate.py")
-KEYS = ("train", "size", "recipe", "limit", "probe")
+KEYS = ("train", "size", "recipe", "limit", "probe", tuned.WORD)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Cell:
     @property
     def variant(self) -> str:
         """The overrides as one string; empty for a plain cell of the preset. Rows of a board never mix variants."""
-        return " ".join(f"{key}={text}" for key, text in sorted(self.overrides.items()))
+        return tuned.shown(self.overrides)
 
     def pretraining(self) -> dict[str, Any]:
         """Everything that can change the encoder: the identity without the preset's name and the probe stage."""
@@ -77,6 +77,8 @@ class Cell:
         scoring = [source.CHECKOUT / name for name in SCORING] + [file_of(probes[name]) for name in self.probes]
         full["code"]["scoring"] = source.digest(scoring)
         full |= {"preset": self.preset, "probes": list(self.probes)}
+        if trials := tuned.trials(self.overrides):  # a row of its own, even where a search chose what was published
+            full["hpo_trials"] = trials
         plain: dict[str, Any] = values.literal(full)
         return plain
 
@@ -117,12 +119,13 @@ def resolve(
     name: str, method: str, preset: str, seed: int, overrides: Mapping[str, str], data: Mapping[str, str]
 ) -> Cell:
     """The cell of ``name`` = "<modality>/<dataset>" with settings from, in rising priority, the defaults, the preset, the
-    method's registration and ``overrides`` (texts by key: train.lr, size.dim, recipe.keep, limit, probe).
+    method's registration and ``overrides`` (texts by key: train.lr, size.dim, recipe.keep, limit, probe, tuned).
 
     Raises UsageError for unknown names and impossible values.
     """
     modality, _, dataset = datasets[name].name.partition("/")
-    entry, chosen = methods[method], budget.preset(preset)
+    entry, chosen, asked = methods[method], budget.preset(preset), overrides
+    overrides = tuned.expanded(asked)
     for key in overrides:
         if key.partition(".")[0] not in KEYS:
             raise did_you_mean("key", key, list(KEYS))
@@ -152,7 +155,7 @@ def resolve(
         raise UsageError(f"a seed is a whole number from 0 on, not {seed}")
     settings = values.pick("recipe", overrides, values.keywords(entry.make), f"'{method}' recipe")
     return Cell(
-        modality, dataset, method, preset, seed, size, training, settings, names, limit, dict(data), dict(overrides)
+        modality, dataset, method, preset, seed, size, training, settings, names, limit, dict(data), dict(asked)
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from benchmark.atomic import write_bytes
 from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id, row_variant
 from benchmark.overall import Standing, headline, overall
-from benchmark.terminal import leads, table
+from benchmark.terminal import fewer_trials, leads, table
 from jepakit.types import Card
 
 __all__ = ["rebuild", "table"]
@@ -27,7 +27,7 @@ _FORMATS = {
     "rank": "d", "n_seeds": "d", "seed": "d", "rankme": ".2f", "std_min": ".3e", "collapsed_frac": ".2f",
     "n_datasets": "d", "n_scaled": "d", "n_modalities": "d", "coverage": ".2f", "mean_rank": ".2f", "mean_rank_lo": ".2f",
     "mean_rank_hi": ".2f", "device_s": ".1f", "pretrain_s": ".1f", "samples_per_s": ".0f",
-    "peak_mem_mib": ".0f", "params_m": ".4f",
+    "peak_mem_mib": ".0f", "params_m": ".4f", "hpo_trials": "d",
 }  # fmt: skip
 _RUNS = (
     "modality", "dataset", "preset", "data", "method", "variant", "family", "seed", "status", "reason", "stale", "task",
@@ -191,6 +191,8 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
         name = f"*{name}*" if line.reference else f"**{name}**" if leads(line, main) else name
         if line.stale:
             name += " (stale)"
+        if fewer_trials(line, main):
+            name += " ‡"
         cells = [
             _text(line.rank, "d"), line.tie_group, name, *(_score(by_row[m].get(key)) for m in measures),
             _around(line.normalised, line.normalised_lo, line.normalised_hi, ".2f"),
@@ -202,6 +204,8 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
             escape(line.status_counts),
         ]  # fmt: skip
         out.append("| " + " | ".join(cells) + " |")
+    if any(fewer_trials(line, main) for line in main):
+        out.append(f"\n‡ fewer than the {max(line.hpo_trials for line in main)} trials of tuning that another row had.")
     return "\n".join(out)
 
 

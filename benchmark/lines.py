@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import metrics, stats
+from benchmark import metrics, stats, tuned
 from benchmark.compare import Difference, compare, difference
 from benchmark.normalised import normalised
 from benchmark.predictions import Store
@@ -34,6 +34,7 @@ class Line:
     d_random, d_best_baseline: paired difference to the untrained encoder and to the best row of the families mae and
     contrastive, in the metric's own direction. p_holm, tie_group: ``benchmark.compare``; normalised:
     ``benchmark.normalised``. pareto: no other ranked row is at least as good in score and device_s and better in one.
+    hpo_trials: of the search whose settings the row uses.
     """
 
     rank: int | None
@@ -71,6 +72,7 @@ class Line:
     params_m: Number
     pareto: bool | None
     augmentation: str
+    hpo_trials: int
     status_counts: str
     stale: bool
     reference: bool
@@ -251,6 +253,7 @@ def _line(
         peak_mem_mib=_mean(c.get("peak_device_mib") or c.get("peak_rss_mib") for c in cost),
         params_m=_mean(c.get("params_m") for c in cost),
         augmentation=row.first.get("augmentation", ""),
+        hpo_trials=tuned.trials(row.first.get("overrides") or {}),
         status_counts=" ".join(f"{name}:{states[name]}" for name in sorted(states)),
         stale=row.stale,
         reference=row.reference,
@@ -269,7 +272,7 @@ def _blank(measure: Measure, method: str, family: str, place: tuple[str, str, st
     return Line(
         rank=None, method=method, variant="", family=family, dataset=dataset, preset=preset, data=data,
         task=measure.task, probe=measure.probe, metric=measure.metric, n_seeds=0, tie_group="", pareto=None,
-        augmentation="", status_counts="", stale=False, reference=False, nuisance=measure.nuisance, **numbers,
+        augmentation="", hpo_trials=0, status_counts="", stale=False, reference=False, nuisance=measure.nuisance, **numbers,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich import box
@@ -9,7 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.budget import DEFAULT, PRESETS
+from benchmark.cell import Cell
 from benchmark.request import default_dataset, is_embedded
+from benchmark.space import space, words
+from benchmark.tuned import Tuning
 from jepakit.registry import datasets, methods, probes
 
 
@@ -55,6 +59,30 @@ def presence(name: str, root: Path | None) -> str:
         if folder and folder.is_dir() and any(folder.iterdir())
         else f"no: make data MODALITY={name.split('/')[0]}"
     )
+
+
+def spaces(cells: Iterable[Cell]) -> Table:
+    """What a search may change of each published cell: the words at the two ends, or all choices."""
+    made = table("spaces (trial 0 is the method as published)", "data set", "method", "setting", "from", "to")
+    for cell in cells:
+        dimensions = space(cell.method)
+        ends = [words(cell, dimensions, {one.key: one.values[at] for one in dimensions}) for at in (0, -1)]
+        for one in dimensions:
+            made.add_row(cell.name, cell.method, one.key, *(escape(end[one.key]) for end in ends))
+    return made
+
+
+def tunings(found: Iterable[Tuning]) -> Table:
+    """What searches chose. failed: trials without a validation score or that collapsed."""
+    heads = ("data set", "method", "trials", "failed", "validation", "as published", "tuned", "chosen")
+    made = table("tuned (run … tuned=yes)", *heads)
+    for one in found:
+        scores = ["" if x.value is None else f"{x.value:.3f}" for x in (one.trials[0], one.trials[one.chosen])]
+        settings = " ".join(f"{key}={text}" for key, text in sorted(one.settings.items())) or "as published"
+        failed = str(sum(x.status != "ok" for x in one.trials))
+        place = (f"{one.modality}/{one.dataset}", one.method, str(len(one.trials)), failed)
+        made.add_row(*place, f"{one.metric} ({one.probe})", *scores, escape(settings))
+    return made
 
 
 def _probes() -> Table:

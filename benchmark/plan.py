@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark import record, values
+from benchmark import record, space, tuned, values
 from benchmark.cell import Cell, resolve
 from benchmark.fingerprint import fingerprints
 from benchmark.request import Request
@@ -42,13 +42,14 @@ def plan(request: Request, root: Path | None, results: Path, *, remember: bool =
         name = f"{request.modality}/{dataset}"
         modality = out.modalities[name] = datasets[name].make(root)
         data = fingerprints(results, name, modality, remember=remember)
-        able: list[str] = []
+        able: dict[str, dict[str, str]] = {}
         for method in names:
-            first = resolve(name, method, request.preset, request.seeds[0], _own(request, method), data)
             try:
+                own = _own(request, method) | _chosen(request, method, name, results)
+                first = resolve(name, method, request.preset, request.seeds[0], own, data)
                 if record.find(results, first) is None:  # a method that ran before can be built
-                    _try(first, limited(modality, first.limit))
-                able.append(method)
+                    buildable(first, limited(modality, first.limit))
+                able[method] = own
             except DataError:
                 raise
             except UsageError as error:
@@ -56,11 +57,11 @@ def plan(request: Request, root: Path | None, results: Path, *, remember: bool =
                     raise
                 out.skipped[f"{method} on {name}"] = str(error)
         for seed in request.seeds:
-            out.cells += [resolve(name, method, request.preset, seed, _own(request, method), data) for method in able]
+            out.cells += [resolve(name, method, request.preset, seed, own, data) for method, own in able.items()]
     return out
 
 
-def _try(cell: Cell, modality: Modality) -> None:
+def buildable(cell: Cell, modality: Modality) -> None:
     """Build the objective once. A crash without any setting given is the method's own fault and becomes its record."""
     try:
         pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
@@ -84,6 +85,13 @@ def _own(request: Request, method: str) -> dict[str, str]:
         for key, text in request.overrides.items()
         if not key.startswith("recipe.") or key.partition(".")[2] in known
     }
+
+
+def _chosen(request: Request, method: str, name: str, results: Path) -> dict[str, str]:
+    """The override with what a search chose, empty where nothing was asked for or a row takes no step."""
+    if not (request.tuned and space.tunable(method)):
+        return {}
+    return {tuned.WORD: tuned.load(results, name, request.preset, method, _own(request, method)).word}
 
 
 def _known_settings(request: Request, names: tuple[str, ...]) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmark import budget, values
+from benchmark import budget, tuned, values
 from jepakit.registry import datasets, did_you_mean, methods, probes
 from jepakit.types import UsageError
 
 LISTS = ("dataset", "method", "seed", "probe")
-WORDS = (*LISTS, "seeds", "preset", "limit", "jobs")
+WORDS = (*LISTS, "seeds", "preset", "limit", "jobs", tuned.WORD)
 PREFIXES = ("train", "size", "recipe")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. datasets: short names; methods: names, or None for all; overrides: texts by key."""
+    """What was asked for. datasets: short names; methods: names, or None for all; overrides: texts by key;
+    tuned: with the settings that a search chose for each method."""
 
     modality: str
     datasets: tuple[str, ...]
@@ -25,6 +26,7 @@ class Request:
     preset: str
     overrides: Mapping[str, str] = field(default_factory=dict)
     jobs: int | None = None
+    tuned: bool = False
 
 
 def parse(words: Sequence[str]) -> Request:
@@ -47,6 +49,7 @@ def parse(words: Sequence[str]) -> Request:
     given = _pairs(pairs)
     preset = budget.preset(given.pop("preset", budget.DEFAULT))
     jobs = given.pop("jobs", "auto")
+    chosen = values.parse(tuned.WORD, given.pop(tuned.WORD, "no"), bool)
     request = Request(
         modality=modality,
         datasets=_datasets(modality, given.pop("dataset", None)),
@@ -55,7 +58,10 @@ def parse(words: Sequence[str]) -> Request:
         preset=preset.name,
         jobs=None if jobs == "auto" else count("jobs", jobs),
         overrides=given,
+        tuned=chosen,
     )
+    if chosen and tuned.SEED in request.seeds:
+        raise UsageError(f"seed {tuned.SEED} chose the settings; a tuned row takes other seeds")
     for name in given.get("probe", "").split(",") if "probe" in given else ():
         probes[name]
     return request
