@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 
 import jepakit
-from benchmark import estimate, grid, leaderboard, listing, plan, plugin, record, request, verify
+from benchmark import budget, estimate, grid, leaderboard, listing, plan, plugin, record, request, stale, verify
+from benchmark.board import Stale, boards
 from benchmark.cell import Cell
 from benchmark.grid import Interrupted, Options
+from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
 from jepakit.registry import datasets, did_you_mean
 from jepakit.types import UsageError
@@ -134,8 +136,20 @@ def known_modality(name: str) -> str:
 
 def _board(chosen: argparse.Namespace, console: Console) -> int:
     modality = None if chosen.modality is None else known_modality(chosen.modality)
-    record.preflight(chosen.results)
-    show_board(chosen.results, modality, console)
+    if not (chosen.stale or chosen.bradley_terry):
+        record.preflight(chosen.results)
+    found = record.load_all(chosen.results, modality)
+    stage = stale.Stages()
+    if chosen.bradley_terry:
+        quotable = [one for one in found if one["preset"] in budget.PRESETS and budget.PRESETS[one["preset"]].published]
+        here = boards(quotable, chosen.results, stage.old, headline)
+        console.print(listing.strengths(overall(here)))
+        return OK
+    if not chosen.stale:
+        show_board(chosen.results, modality, console, old=stage.old)
+    rows = stale.rows(found, chosen.results, stage)
+    if rows or chosen.stale:
+        console.print(stale.listed(rows), soft_wrap=True, highlight=False)
     return OK
 
 
@@ -201,9 +215,10 @@ def _hpo(chosen: argparse.Namespace, root: Path, console: Console) -> int:
 
     asked, trials = hpo.request(chosen.words)
     options, asked_jobs = _options(chosen, asked, root)
-    record.preflight(chosen.results)
+    if not chosen.dry_run:
+        record.preflight(chosen.results)
     options = replace(options, results=hpo.folder(chosen.results))
-    found, skipped = hpo.searches(asked, root, chosen.results)
+    found, skipped = hpo.searches(asked, root, chosen.results, remember=not chosen.dry_run)
     for what, why in skipped.items():
         console.print(f"skipped {what}: {escape(why)}", soft_wrap=True, highlight=False)
     if not found:
@@ -270,13 +285,15 @@ def show_board(
     *,
     only: tuple[str, ...] | None = None,
     preset: str | None = None,
+    old: Stale | None = None,
 ) -> None:
-    """Write the derived files again from the records and print the boards (``only`` of these data sets)."""
+    """Write the derived files again from the records and print the boards (``only`` of these data sets);
+    ``old``: whether a record was made by older code (default: asks the sources)."""
     cards = {name: datasets[name].make.card for name in datasets}
-    leaderboard.rebuild(results, modality, cards=cards)
+    leaderboard.rebuild(results, modality, cards=cards, stale=old)
     found = record.load_all(results, modality)
     for dataset in only or (None,):
-        console.print(leaderboard.table(found, results, dataset=dataset, preset=preset))
+        console.print(leaderboard.table(found, results, dataset=dataset, preset=preset, stale=old))
 
 
 def _header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int, root: Path, console: Console) -> None:

@@ -168,6 +168,16 @@ def _check(settings: Any, prefix: str, above_zero: tuple[str, ...]) -> None:
                 raise UsageError(f"{prefix}.{one.name}={number} makes no sense; it must be above 0")
 
 
+def again(record: Mapping[str, Any], data: Mapping[str, str] | None = None) -> Cell:
+    """The cell that today's code makes of a record's request, on the data as they were then or on those given.
+
+    Raises UsageError or KeyError where method, data set, probe or a setting does not exist here.
+    """
+    name = f"{record['modality']}/{record['dataset']}"
+    then = data or record["identity"]["data"]
+    return resolve(name, record["method"], record["preset"], record["seed"], record["overrides"], then)
+
+
 def is_stale(record: Mapping[str, Any], data: Mapping[str, str] | None = None) -> bool:
     """True when the current code would give another key for the same request.
 
@@ -175,9 +185,6 @@ def is_stale(record: Mapping[str, Any], data: Mapping[str, str] | None = None) -
     is not registered here cannot be checked and counts as stale.
     """
     try:
-        then = data or record["identity"]["data"]
-        name = f"{record['modality']}/{record['dataset']}"
-        cell = resolve(name, record["method"], record["preset"], record["seed"], record["overrides"], then)
+        return again(record, data).key != str(record["key"])
     except (UsageError, KeyError):
         return True
-    return cell.key != str(record["key"])

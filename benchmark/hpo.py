@@ -179,9 +179,11 @@ def folder(results: Path) -> Path:
     return results / ".hpo"
 
 
-def searches(asked: Request, root: Path | None, results: Path) -> tuple[list[Search], dict[str, str]]:
+def searches(
+    asked: Request, root: Path | None, results: Path, *, remember: bool = True
+) -> tuple[list[Search], dict[str, str]]:
     """One search per data set and method, and why some methods have none. Raises UsageError like ``plan.plan``."""
-    planned = plan.plan(asked, root, folder(results))
+    planned = plan.plan(asked, root, folder(results), remember=remember)
     found, skipped = [], dict(planned.skipped)
     for cell in planned.cells:
         if space.tunable(cell.method):

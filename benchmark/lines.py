@@ -159,17 +159,19 @@ def lines_of(
 
 def _related(lines: Sequence[Line], sampled: Mapping[Name, Resampled], metric: metrics.Metric) -> list[Line]:
     """Every line beside the untrained encoder (d_random) and between it and the supervised one (normalised)."""
-    marks = {line.method: line for line in lines if line.method in (FLOOR, CEILING) and not line.variant}
-    floor, ceiling = (marks.get(name) for name in (FLOOR, CEILING))
+    marks = {(line.method, line.variant): line for line in lines if line.method in (FLOOR, CEILING)}
+    floor = marks.get((FLOOR, ""))
     out = []
     for line in lines:
+        top = CEILING, tuned.WORD if line.hpo_trials else ""  # tuned rows are measured by a tuned ceiling
+        ceiling = marks.get(top)
         row = sampled.get((line.method, line.variant))
         base = sampled.get((FLOOR, "")) if floor is not None and line.stale == floor.stale else None
         if row is not None and base is not None and line is not floor:
             line = _with(line, "d_random", _paired(row, base))
         if not (line.nuisance or floor is None or ceiling is None or line.stale or floor.stale or ceiling.stale):
             means = [x.mean for x in (line, floor, ceiling)]
-            samples = [row, *(sampled.get((name, "")) for name in (FLOOR, CEILING))]
+            samples = [row, sampled.get((FLOOR, "")), sampled.get(top)]
             found = normalised(means, samples, metric)
             if found is not None:
                 line = _with(line, "normalised", found)

@@ -8,9 +8,11 @@ from pathlib import Path
 from rich import box
 from rich.markup import escape
 from rich.table import Table
+from scipy.special import expit
 
 from benchmark.budget import DEFAULT, PRESETS
 from benchmark.cell import Cell
+from benchmark.overall import Standing
 from benchmark.request import default_dataset, is_embedded
 from benchmark.space import space, words
 from benchmark.tuned import Tuning
@@ -83,6 +85,28 @@ def tunings(found: Iterable[Tuning]) -> Table:
         place = (f"{one.modality}/{one.dataset}", one.method, str(len(one.trials)), failed)
         made.add_row(*place, f"{one.metric} ({one.probe})", *scores, escape(settings))
     return made
+
+
+def strengths(standings: Iterable[Standing]) -> Table:
+    """The Bradley–Terry view: strength in log-odds, 0 = the average method of its standings."""
+    heads = ("preset", "method", "trials", "strength", "beats the average", "mean rank", "win rate", "coverage")
+    made = table("Bradley-Terry across data sets, ridge-penalised (95 % intervals)", *heads)
+    for one in sorted(standings, key=lambda x: (x.preset, x.hpo_trials > 0, -(x.bt or 0.0), x.method)):
+        if one.bt is None:
+            continue
+        made.add_row(
+            one.preset, escape(one.method), str(one.hpo_trials),
+            f"{one.bt:+.2f}{_around(one.bt_lo, one.bt_hi, '+.2f')}", f"{expit(one.bt):.0%}",
+            f"{one.mean_rank:.2f}{_around(one.mean_rank_lo, one.mean_rank_hi, '.2f')}",
+            "" if one.win_rate is None else f"{one.win_rate:.0%}", f"{one.coverage:.0%}",
+        )  # fmt: skip
+    if not made.row_count:
+        made.add_row("no published board with fresh rows", *[""] * 7)
+    return made
+
+
+def _around(low: float | None, high: float | None, form: str) -> str:
+    return "" if low is None or high is None else f" [{format(low, form)}, {format(high, form)}]"
 
 
 def _probes() -> Table:
