@@ -26,6 +26,7 @@ from jepakit.types import Size
     paper="Chen et al. 2020, arXiv 2002.05709",
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.temperature": (0.05, 0.8, "log")},
 )
 def simclr(
     modality: Modality, size: Size, *, temperature: float = 0.2, out: int = 64, backbone: str = "vit"

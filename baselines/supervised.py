@@ -83,6 +83,7 @@ class Supervised(Objective):
     paper="same encoder, end to end",
     augmentation="none",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"train.warmup": (0.02, 0.4, "log")},
 )
 def supervised(modality: Modality, size: Size, *, labels: float = 1.0) -> Supervised:
     """End-to-end training on whole-sample labels; labels: the share of training rows that is used."""

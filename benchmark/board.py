@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark import metrics
+from benchmark import metrics, tuned
 from benchmark.lines import Line, Measure, Name, Record, Row, Stale, lines_of
 from benchmark.predictions import Store
 from benchmark.stats import Resampled
@@ -90,7 +90,7 @@ def row_variant(record: Record) -> str:
 def _overrides(record: Record, budget: bool) -> str:
     given = record.get("overrides") or {}
     chosen = {k: v for k, v in given.items() if k.startswith(BUDGET) == budget and k not in SILENT}
-    return " ".join(f"{key}={text}" for key, text in sorted(chosen.items()))
+    return tuned.shown(chosen)
 
 
 def _rows(records: Sequence[Record], stale: Stale | None) -> list[Row]:
@@ -100,9 +100,14 @@ def _rows(records: Sequence[Record], stale: Stale | None) -> list[Row]:
         groups.setdefault((record["method"], row_variant(record)), []).append((old, record))
     rows = []
     for (method, variant), found in sorted(groups.items()):
-        # Planned anew with another number of steps (another reference, another machine): never mixed with the old seeds.
+        # Seeds of an earlier search, or planned anew with another number of steps (another reference, another machine), are
+        # never mixed with the newest ones.
         newest = max(found, key=lambda pair: (not pair[0], _age(pair[1])))[1]
-        found = [(old or _steps(record) != _steps(newest), record) for old, record in found]
+        found = [
+            (old or _steps(record) != _steps(newest), record)
+            for old, record in found
+            if _search(record) == _search(newest)
+        ]
         all_old = all(old for old, _ in found)
         # A seed that was run twice (other probes, another machine) counts once: the newest record with scores.
         latest: dict[int, Record] = {}
@@ -115,6 +120,10 @@ def _rows(records: Sequence[Record], stale: Stale | None) -> list[Row]:
 
 def _steps(record: Record) -> str | None:
     return (record.get("overrides") or {}).get(STEPS)
+
+
+def _search(record: Record) -> str | None:
+    return (record.get("overrides") or {}).get(tuned.WORD)
 
 
 def _age(record: Record) -> tuple[bool, str, str]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import budget, source, values
+from benchmark import budget, source, tuned, values
 from jepakit.pretrain import Training
 from jepakit.registry import Entry, datasets, did_you_mean, methods, probes
 from jepakit.types import Size, UsageError
@@ -20,7 +20,7 @@ SUITE = 1
 
 PRETRAINING = ("jepakit/pretrain.py", "benchmark/subset.py")
 SCORING = ("benchmark/features.py", "benchmark/metrics.py", "benchmark/diagnostics.py", "benchmark/probes/evaluate.py")
-KEYS = ("train", "size", "recipe", "limit", "probe", "budget")
+KEYS = ("train", "size", "recipe", "limit", "probe", "budget", tuned.WORD)
 STEPS = "budget.steps"  # an override that the plan works out from the word budget= (``benchmark.equal``)
 
 
@@ -52,7 +52,7 @@ class Cell:
     def variant(self) -> str:
         """What a person asked for as one string; empty for a plain cell of the preset. Rows of a board never mix
         variants."""
-        return " ".join(f"{key}={text}" for key, text in sorted(self.overrides.items()) if key != STEPS)
+        return tuned.shown({key: text for key, text in self.overrides.items() if key != STEPS})
 
     def pretraining(self) -> dict[str, Any]:
         """Everything that can change the encoder: the identity without the preset's name and the probe stage."""
@@ -82,6 +82,8 @@ class Cell:
         full |= {"preset": self.preset, "probes": list(self.probes)}
         if self.budget != "samples":  # a row with the steps of the preset still belongs to another board
             full["budget"] = self.budget
+        if trials := tuned.trials(self.overrides):  # a row of its own, even where a search chose what was published
+            full["hpo_trials"] = trials
         plain: dict[str, Any] = values.literal(full)
         return plain
 
@@ -122,12 +124,13 @@ def resolve(
     name: str, method: str, preset: str, seed: int, overrides: Mapping[str, str], data: Mapping[str, str]
 ) -> Cell:
     """The cell of ``name`` = "<modality>/<dataset>" with settings from, in rising priority, the defaults, the preset, the
-    method's registration and ``overrides`` (texts by key: train.lr, size.dim, recipe.keep, limit, probe, budget).
+    method's registration and ``overrides`` (texts by key: train.lr, size.dim, recipe.keep, limit, probe, budget, tuned).
 
     Raises UsageError for unknown names and impossible values.
     """
     modality, _, dataset = datasets[name].name.partition("/")
-    entry, chosen = methods[method], budget.preset(preset)
+    entry, chosen, asked = methods[method], budget.preset(preset), overrides
+    overrides = tuned.expanded(asked)
     for key in overrides:
         if key.partition(".")[0] not in KEYS or (key.startswith("budget.") and key != STEPS):
             raise did_you_mean("key", key, list(KEYS))
@@ -161,9 +164,8 @@ def resolve(
     if seed < 0:
         raise UsageError(f"a seed is a whole number from 0 on, not {seed}")
     settings = values.pick("recipe", overrides, values.keywords(entry.make), f"'{method}' recipe")
-    words = dict(overrides)
     return Cell(
-        modality, dataset, method, preset, seed, size, training, settings, names, limit, dict(data), words, equal
+        modality, dataset, method, preset, seed, size, training, settings, names, limit, dict(data), dict(asked), equal
     )
 
 
@@ -176,6 +178,16 @@ def _check(settings: Any, prefix: str, above_zero: tuple[str, ...]) -> None:
                 raise UsageError(f"{prefix}.{one.name}={number} makes no sense; it must be above 0")
 
 
+def again(record: Mapping[str, Any], data: Mapping[str, str] | None = None) -> Cell:
+    """The cell that today's code makes of a record's request, on the data as they were then or on those given.
+
+    Raises UsageError or KeyError where method, data set, probe or a setting does not exist here.
+    """
+    name = f"{record['modality']}/{record['dataset']}"
+    then = data or record["identity"]["data"]
+    return resolve(name, record["method"], record["preset"], record["seed"], record["overrides"], then)
+
+
 def is_stale(record: Mapping[str, Any], data: Mapping[str, str] | None = None) -> bool:
     """True when the current code would give another key for the same request.
 
@@ -183,9 +195,6 @@ def is_stale(record: Mapping[str, Any], data: Mapping[str, str] | None = None) -
     is not registered here cannot be checked and counts as stale.
     """
     try:
-        then = data or record["identity"]["data"]
-        name = f"{record['modality']}/{record['dataset']}"
-        cell = resolve(name, record["method"], record["preset"], record["seed"], record["overrides"], then)
+        return again(record, data).key != str(record["key"])
     except (UsageError, KeyError):
         return True
-    return cell.key != str(record["key"])

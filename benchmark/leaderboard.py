@@ -20,7 +20,7 @@ from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id
 from benchmark.budget import about
 from benchmark.lock import locked
 from benchmark.overall import Standing, headline, overall
-from benchmark.terminal import leads, table, tflop
+from benchmark.terminal import fewer_trials, leads, table, tflop
 from jepakit.types import Card
 
 __all__ = ["rebuild", "table"]
@@ -31,7 +31,7 @@ _FORMATS = {
     "mean_rank_hi": ".2f", "device_s": ".1f", "pretrain_s": ".1f", "samples_per_s": ".0f",
     "peak_mem_mib": ".0f", "peak_rss_mib": ".0f", "peak_device_mib": ".0f", "params_m": ".4f", "pflops": ".4e",
     "gflop_encode": ".4e", "gflop_step": ".4e", "features_s": ".1f", "wall_s": ".1f", "step_ms_p50": ".2f",
-    "step_ms_p95": ".2f", "data_wait": ".3f",
+    "step_ms_p95": ".2f", "data_wait": ".3f", "hpo_trials": "d",
 }  # fmt: skip
 # Facts of a record's cost that runs.csv has under the same name.
 COST = (
@@ -210,6 +210,8 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
         name = f"*{name}*" if line.reference else f"**{name}**" if leads(line, main) else name
         if line.stale:
             name += " (stale)"
+        if fewer_trials(line, main):
+            name += " ‡"
         cells = [
             _text(line.rank, "d"), line.tie_group, name, *(_score(by_row[m].get(key)) for m in measures),
             _around(line.normalised, line.normalised_lo, line.normalised_hi, ".2f"),
@@ -222,6 +224,8 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
             escape(line.status_counts),
         ]  # fmt: skip
         out.append("| " + " | ".join(cells) + " |")
+    if any(fewer_trials(line, main) for line in main):
+        out.append(f"\n‡ fewer than the {max(line.hpo_trials for line in main)} trials of tuning that another row had.")
     return "\n".join(out)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import metrics, stats
+from benchmark import metrics, stats, tuned
 from benchmark.compare import Difference, compare, difference
 from benchmark.normalised import normalised
 from benchmark.predictions import Store
@@ -37,6 +37,7 @@ class Line:
     d_random, d_best_baseline: paired difference to the untrained encoder and to the best row of the families mae and
     contrastive, in the metric's own direction. p_holm, tie_group: ``benchmark.compare``; normalised:
     ``benchmark.normalised``. pareto: no other ranked row is at least as good in score and pflops and better in one.
+    hpo_trials: of the search whose settings the row uses.
     """
 
     rank: int | None
@@ -85,6 +86,7 @@ class Line:
     precision: str
     pareto: bool | None
     augmentation: str
+    hpo_trials: int
     status_counts: str
     stale: bool
     reference: bool
@@ -168,17 +170,19 @@ def lines_of(
 
 def _related(lines: Sequence[Line], sampled: Mapping[Name, Resampled], metric: metrics.Metric) -> list[Line]:
     """Every line beside the untrained encoder (d_random) and between it and the supervised one (normalised)."""
-    marks = {line.method: line for line in lines if line.method in (FLOOR, CEILING) and not line.variant}
-    floor, ceiling = (marks.get(name) for name in (FLOOR, CEILING))
+    marks = {(line.method, line.variant): line for line in lines if line.method in (FLOOR, CEILING)}
+    floor = marks.get((FLOOR, ""))
     out = []
     for line in lines:
+        top = CEILING, tuned.WORD if line.hpo_trials else ""  # tuned rows are measured by a tuned ceiling
+        ceiling = marks.get(top)
         row = sampled.get((line.method, line.variant))
         base = sampled.get((FLOOR, "")) if floor is not None and line.stale == floor.stale else None
         if row is not None and base is not None and line is not floor:
             line = _with(line, "d_random", _paired(row, base))
         if not (line.nuisance or floor is None or ceiling is None or line.stale or floor.stale or ceiling.stale):
             means = [x.mean for x in (line, floor, ceiling)]
-            samples = [row, *(sampled.get((name, "")) for name in (FLOOR, CEILING))]
+            samples = [row, sampled.get((FLOOR, "")), sampled.get(top)]
             found = normalised(means, samples, metric)
             if found is not None:
                 line = _with(line, "normalised", found)
@@ -270,6 +274,7 @@ def _line(measure: Measure, row: Row, values: Sequence[float], around: stats.Int
         device=_words(c.get("device") for c in cost),
         precision=_words(c.get("precision") for c in cost),
         augmentation=row.first.get("augmentation", ""),
+        hpo_trials=tuned.trials(row.first.get("overrides") or {}),
         status_counts=" ".join(f"{name}:{states[name]}" for name in sorted(states)),
         stale=row.stale,
         reference=row.reference,
@@ -288,7 +293,8 @@ def _blank(measure: Measure, method: str, family: str, place: Place) -> Line:
     return Line(
         rank=None, method=method, variant="", family=family, dataset=dataset, preset=preset, data=data, budget=budget,
         task=measure.task, probe=measure.probe, metric=measure.metric, n_seeds=0, tie_group="", device="", precision="",
-        pareto=None, augmentation="", status_counts="", stale=False, reference=False, nuisance=measure.nuisance, **numbers,
+        pareto=None, augmentation="", hpo_trials=0, status_counts="", stale=False, reference=False,
+        nuisance=measure.nuisance, **numbers,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark import budget, record, values
+from benchmark import budget, record, space, tuned, values
 from benchmark.cell import Cell, resolve
 from benchmark.equal import Equal
 from benchmark.fingerprint import fingerprints
@@ -54,14 +54,14 @@ def plan(
             equal = Equal(row, limited(modality, row.limit), results, device=device, threads=threads, remember=remember)
         able: dict[str, dict[str, str]] = {}
         for method in names:
-            words = _own(request, method)
-            first = resolve(name, method, request.preset, seed, words, data)
             try:
+                words = _own(request, method) | _chosen(request, method, name, results)
+                first = resolve(name, method, request.preset, seed, words, data)
                 if equal is not None:
                     words |= equal.words(first)
                     first = resolve(name, method, request.preset, seed, words, data)
                 if record.find(results, first) is None:  # a method that ran before can be built
-                    _try(first, limited(modality, first.limit))
+                    buildable(first, limited(modality, first.limit))
                 able[method] = words
             except DataError:
                 raise
@@ -74,7 +74,7 @@ def plan(
     return out
 
 
-def _try(cell: Cell, modality: Modality) -> None:
+def buildable(cell: Cell, modality: Modality) -> None:
     """Build the objective once. A crash without any setting given is the method's own fault and becomes its record."""
     try:
         objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
@@ -99,6 +99,13 @@ def _own(request: Request, method: str) -> dict[str, str]:
         for key, text in request.overrides.items()
         if not key.startswith("recipe.") or key.partition(".")[2] in known
     }
+
+
+def _chosen(request: Request, method: str, name: str, results: Path) -> dict[str, str]:
+    """The override with what a search chose, empty where nothing was asked for or a row takes no step."""
+    if not (request.tuned and space.tunable(method)):
+        return {}
+    return {tuned.WORD: tuned.load(results, name, request.preset, method, _own(request, method)).word}
 
 
 def _known_settings(request: Request, names: tuple[str, ...]) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmark import budget, values
+from benchmark import budget, tuned, values
 from jepakit.registry import datasets, did_you_mean, methods, probes
 from jepakit.types import UsageError
 
 LISTS = ("dataset", "method", "seed", "probe")
-WORDS = (*LISTS, "seeds", "preset", "limit", "jobs", "budget")
+WORDS = (*LISTS, "seeds", "preset", "limit", "jobs", "budget", tuned.WORD)
 PREFIXES = ("train", "size", "recipe")
 
 
 @dataclass(frozen=True)
 class Request:
     """What was asked for. datasets: short names; methods: names, or None for the rows of each data set's own
-    board, with ``everything`` for every method that can run; overrides: texts by key."""
+    board, with ``everything`` for every method that can run; overrides: texts by key; tuned: with the settings that a
+    search chose for each method."""
 
     modality: str
     datasets: tuple[str, ...]
@@ -27,6 +28,7 @@ class Request:
     overrides: Mapping[str, str] = field(default_factory=dict)
     jobs: int | None = None
     everything: bool = False
+    tuned: bool = False
 
     def rows(self, name: str) -> tuple[str, ...]:
         """The methods to run on the data set ``name`` = "<modality>/<dataset>"."""
@@ -63,6 +65,7 @@ def parse(words: Sequence[str]) -> Request:
         raise did_you_mean("budget", equal, list(budget.EQUAL))
     if equal == "samples":  # the ordinary board
         given.pop("budget", None)
+    chosen = values.parse(tuned.WORD, given.pop(tuned.WORD, "no"), bool)
     request = Request(
         modality=modality,
         datasets=_datasets(modality, given.pop("dataset", None)),
@@ -72,7 +75,10 @@ def parse(words: Sequence[str]) -> Request:
         preset=preset.name,
         jobs=None if jobs == "auto" else count("jobs", jobs),
         overrides=given,
+        tuned=chosen,
     )
+    if chosen and tuned.SEED in request.seeds:
+        raise UsageError(f"seed {tuned.SEED} chose the settings; a tuned row takes other seeds")
     for name in given.get("probe", "").split(",") if "probe" in given else ():
         probes[name]
     return request

@@ -51,8 +51,8 @@ def table(
 def draw(board: Board) -> Table:
     """A board as a table: score ± half width of its interval, one column per task and probe, headline task first.
 
-    Columns that do not fit are named in the caption. ✗: collapsed in some seed; †: made by older code; status in place of
-    a score that does not exist.
+    Columns that do not fit are named in the caption. ✗: collapsed in some seed; †: made by older code; ‡: tuned with
+    fewer trials than another row; status in place of a score that does not exist.
     """
     measures = _order(board.measures)
     shown = measures[: (WIDTH - FIXED) // (SCORE + 2)]
@@ -111,8 +111,14 @@ def leads(line: Line, lines: Sequence[Line]) -> bool:
     return len(ranked) > 1 and not any(set(line.tie_group) & set(o.tie_group) for o in ranked if o is not line)
 
 
+def fewer_trials(line: Line, lines: Sequence[Line]) -> bool:
+    """Whether a row that can be tuned had fewer trials than another row of its board."""
+    return line.family != "reference" and line.hpo_trials < max(other.hpo_trials for other in lines)
+
+
 def _head(line: Line, lines: Sequence[Line]) -> tuple[str, str]:
-    name = escape(f"{line.method} {line.variant}".strip()) + (" †" if line.stale else "")
+    marks = (" †" if line.stale else "") + (" ‡" if fewer_trials(line, lines) else "")
+    name = escape(f"{line.method} {line.variant}".strip()) + marks
     rank = "" if line.rank is None else str(line.rank)
     letters = line.tie_group if len(line.tie_group) <= TIES else line.tie_group[: TIES - 1] + "…"
     rank += letters
@@ -157,6 +163,8 @@ def _caption(board: Board, hidden: Sequence[Measure]) -> str:
         words.append("† older code")
     if any(line.pflops is not None for line in board.lines):
         words.append("TFLOP of pre-training")
+    if any(fewer_trials(line, board.lines) for line in board.lines):
+        words.append(f"‡ fewer than {max(line.hpo_trials for line in board.lines)} trials of tuning")
     if hidden:
         words.append(f"{len(hidden)} more columns in the CSV")
     return " · ".join(words)

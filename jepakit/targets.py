@@ -91,14 +91,6 @@ class Frozen(Target):
         return self.final(mean) if self.final else mean
 
 
-@torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
-    """One EMA step: θ̄ ← m θ̄ + (1 − m) θ for parameters, buffers copied."""
-    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)
-    for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
-        mine.copy_(theirs)
-
-
 class EMA(Frozen):
     """A teacher that follows the student: θ̄ ← m θ̄ + (1 − m) θ after each optimiser step, buffers copied."""
 
