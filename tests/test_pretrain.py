@@ -39,9 +39,10 @@ class Bomb(Exception):
     pass
 
 
-@pytest.mark.parametrize(
-    "name", ["cjepa", "data2vec", "ecgjepa", "ecgjepa-kim", "ijepa", "lejepa", "mae", "salt", "simclr", "visreg"]
-)
+RESUMED = ["cjepa", "data2vec", "ecgjepa", "ecgjepa-kim", "ijepa", "lejepa", "mae", "salt", "simclr", "visreg"]
+
+
+@pytest.mark.parametrize("name", RESUMED)
 @pytest.mark.parametrize("step", [5, 8])
 def test_a_cell_stopped_at_any_step_resumes_to_the_same_bits(name: str, step: int, tmp_path: Path) -> None:
     undisturbed = build(name, Waves(), SIZE, 3)
