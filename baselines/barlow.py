@@ -27,6 +27,7 @@ from jepakit.types import Size
     paper="Zbontar et al. 2021, arXiv 2103.03230",
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.weight": (0.001, 0.025, "log")},
 )
 def barlow(modality: Modality, size: Size, *, weight: float = 0.0051, backbone: str = "vit") -> Siamese:
     """weight: λ of the off-diagonal entries; backbone: the house vit or one of timm."""

@@ -43,6 +43,7 @@ class MixedBarlow(Siamese):
     paper="Bandara et al. 2023, arXiv 2312.02151",
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.mixed": (1.0, 16.0, "log")},
 )
 def mixed_barlow_twins(
     modality: Modality, size: Size, *, weight: float = 1 / 128, mixed: float = 4.0, backbone: str = "vit"

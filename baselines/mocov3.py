@@ -28,6 +28,7 @@ from jepakit.types import Size
     paper="Chen, Xie & He 2021, arXiv 2104.02057",
     augmentation="modality-specific",
     training={"weight_decay": (0.1, 0.1), "betas": (0.9, 0.999)},
+    space={"recipe.temperature": (0.05, 0.8, "log")},
 )
 def mocov3(
     modality: Modality,

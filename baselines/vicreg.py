@@ -27,6 +27,7 @@ from jepakit.types import Size
     paper="Bardes et al. 2022, arXiv 2105.04906",
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.covariance": (0.1, 10.0, "log")},
 )
 def vicreg(
     modality: Modality,
