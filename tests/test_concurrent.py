@@ -6,16 +6,18 @@ import csv
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from test_leaderboard import fresh, write
 from test_run import make, run
 from toybox import TOY, toys
 
-from benchmark import grid, record
+from benchmark import grid, leaderboard, record
 from benchmark.run import lock_of
 
 WRITERS, EACH = 3, 6
@@ -80,6 +82,30 @@ def test_many_writers_of_records_and_boards_lose_nothing(tmp_path: Path, checkou
         f"method-{n}": str(EACH) for n in range(WRITERS)
     }
     assert not list(results.rglob(".*.tmp"))
+
+
+def test_a_slow_board_does_not_undo_a_later_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process has read the records; another saves one more and writes the boards; then the first one writes."""
+    write(tmp_path, "mae")
+    load, has_read, other_is_done = record.load_all, threading.Event(), threading.Event()
+
+    def slow(results: Path) -> list[record.Record]:
+        found = load(results)
+        if not has_read.is_set():
+            has_read.set()
+            other_is_done.wait(1.0)  # in vain where boards take turns
+        return found
+
+    monkeypatch.setattr(record, "load_all", slow)
+    first = threading.Thread(target=leaderboard.rebuild, args=(tmp_path,), kwargs={"stale": fresh})
+    first.start()
+    assert has_read.wait(5)
+    write(tmp_path, "ijepa")
+    leaderboard.rebuild(tmp_path, stale=fresh)
+    other_is_done.set()
+    first.join(10)
+    with (tmp_path / "leaderboard_ecg.csv").open(newline="") as file:
+        assert {row["method"] for row in csv.DictReader(file)} == {"ijepa", "mae", "chance"}
 
 
 # Appends one line inside the lock, which it removes at the end, as run_cell does.
