@@ -144,11 +144,12 @@ def test_listing_totals_and_commands(
         plant(tmp_path, "toy-still", seed)
     plant(tmp_path, "toy-ae", 0, overrides={"tuned": "4 train.lr=0.01"})
     plant(tmp_path, "toy-ae", 0, overrides={"train.lr": "0.02", "recipe.pair": "0,1"})
-    record.save(tmp_path, {**plant(tmp_path, "toy-ae", 7), "method": "toy-gone"})
+    gone = {**plant(tmp_path / "elsewhere", "toy-ae", 7), "method": "toy-gone"}
+    record.save(tmp_path, gone)
     board = ["board", "--stale", "--results", str(tmp_path), *PLUGIN]
     assert main(board) == 0
     out = capsys.readouterr().out
-    assert "toy-gone" in out and UNKNOWN in out and "run toy" not in out and "15 s" in out
+    assert "toy-gone" in out and UNKNOWN in out and "benchmark run" not in out and "15 s one after another" in out, out
     monkeypatch.setattr("benchmark.cell.SUITE", 99)
     assert main(board) == 0
     out = capsys.readouterr().out
