@@ -123,25 +123,36 @@ def _stages(
     dense = any(task.kind == "dense" for task in modality.tasks)
     facts = None if force else cache.facts(cell.encoder_key)
     found = cache.load_features(cell.feature_key, rows, dense) if facts else None
-    if facts is None or found is None:
+    encoder = None
+    if facts is None or found is None or any(map(on_pairs, cell.probes)):
         objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
         if facts is None or not cache.load_encoder(cell.encoder_key, objective.encoder()):
-            facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome)
+            facts, found = (
+                _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome),
+                None,
+            )
             cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
+        encoder = objective.encoder()
+    if found is None:
+        assert encoder is not None
         say("features", PRETRAIN_SHARE, "")
         start = time.perf_counter()
-        found = {
-            part: features.extract(objective.encoder(), modality, rows[part], device=device, tokens=dense)
-            for part in PARTS
-        }
+        found = {part: features.extract(encoder, modality, rows[part], device=device, tokens=dense) for part in PARTS}
         facts["cost"]["features_s"] = time.perf_counter() - start
-        cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
+        cache.save_encoder(cell.encoder_key, encoder, facts)
         cache.save_features(cell.feature_key, found)
     outcome.facts = facts
     outcome.cost |= facts["cost"]
     _diagnose(found["val"], facts, outcome)
     start = time.perf_counter()
-    _score(cell, modality.tasks, found, rows, say, outcome)
+    _score(cell, modality.tasks, tuple(n for n in cell.probes if not on_pairs(n)), found, rows, say, outcome)
+    for name in filter(on_pairs, cell.probes):
+        relative = registry.probes[name].make
+        if asked := relative.tasks(modality):
+            assert encoder is not None
+            say("probe", 1.0, f"pairs of views for {name}")
+            views, labelled = relative.extract(encoder, modality, rows, seed=cell.seed, device=device)
+            _score(cell, asked, (name,), views, labelled, say, outcome)
     outcome.cost["probe_s"] = time.perf_counter() - start
     outcome.cost |= _flops(cell, modality, cache.results)
     say("done", 1.0, "")
@@ -219,12 +230,13 @@ def _diagnose(val: Features, facts: Mapping[str, Any], outcome: Outcome) -> None
 def _score(
     cell: Cell,
     tasks: tuple[Task, ...],
+    names: tuple[str, ...],
     found: Mapping[Part, Features],
     rows: Mapping[Part, Data],
     say: Say,
     outcome: Outcome,
 ) -> None:
-    pairs = [(task, probe) for task in tasks for probe in cell.probes if task.kind in kinds(probe)]
+    pairs = [(task, probe) for task in tasks for probe in names if task.kind in kinds(probe)]
     for i, (task, probe) in enumerate(pairs):
         say("probe", PRETRAIN_SHARE + (1 - PRETRAIN_SHARE) * (i + 1) / (len(pairs) + 1), f"{probe} on {task.name}")
         score = probes.evaluate(probe, found, rows, task, cell.seed)
@@ -238,11 +250,16 @@ def _score(
                 "val": None if score.val is None else float(score.val),
                 "chosen": record.clean(score.chosen),
                 "extras": record.clean(score.extras),
-                "headline": task is tasks[0],
+                "headline": task is tasks[0] and not task.nuisance,
                 "nuisance": task.nuisance,
             }
         )
         outcome.predictions |= pack(score)
+
+
+def on_pairs(probe: str) -> bool:
+    """Whether a probe asks about pairs of views, in tasks of its own, and not about rows."""
+    return registry.probes[probe].info.get("sees") == "pairs"
 
 
 def kinds(probe: str) -> tuple[str, ...]:

@@ -29,13 +29,14 @@ class Salient(EMA):
 
 
 class Regions(nn.Module):
-    """Saliency (b, n) → ``count`` compact regions of ``share`` of the grid each, most salient first, then the background.
+    """Saliency (b, n) → ``count`` connected regions of ``share`` of the grid each, most salient first, then the background.
 
-    Each region is the most salient free token with its nearest free tokens (of equally near ones the more salient); regions
-    are then ranked by their mean saliency. All on the device, and all sizes are known on the host.
+    A region starts at the most salient free token and takes the most salient free token that touches it (corners count)
+    until it is full; where none touches it, the most salient free one. Regions are then ranked by their mean saliency. All
+    on the device, in count·size rounds, and all sizes are known on the host.
     """
 
-    gap: Tensor
+    touching: Tensor
 
     def __init__(self, grid: tuple[int, ...], count: int = 4, share: float = 0.15) -> None:
         super().__init__()
@@ -47,22 +48,25 @@ class Regions(nn.Module):
                 f"{count} regions of {self.size} of {self.tokens} tokens leave no background or are empty; use another "
                 "recipe.regions or recipe.share"
             )
-        self.register_buffer("gap", (place[:, None] - place).square().sum(-1), persistent=False)
+        self.register_buffer("touching", (place[:, None] - place).abs().amax(-1) <= 1, persistent=False)
 
     def forward(self, saliency: Float[Tensor, "b n"]) -> list[Int[Tensor, "b _"]]:
         low, high = saliency.amin(1, keepdim=True), saliency.amax(1, keepdim=True)
-        level = (saliency - low) / (high - low).clamp_min(1e-12)
+        level = (saliency - low) / (high - low).clamp_min(1e-12)  # in [0, 1], so that 2 for touching outranks it
         free = torch.ones_like(level, dtype=torch.bool)
         found = []
         for _ in range(self.count):
-            seed = level.masked_fill(~free, -1).argmax(1)
-            # Squared distances are whole numbers, so half the level only decides among equally near tokens.
-            key = (self.gap[seed] - level / 2).masked_fill(~free, torch.inf)
-            found.append(key.topk(self.size, largest=False).indices.sort(1).values)
-            free = free.scatter(1, found[-1], False)
+            edge = torch.zeros_like(free)
+            members = []
+            for _ in range(self.size):
+                token = (level + 2 * edge).masked_fill(~free, -1).argmax(1)
+                members.append(token)
+                edge = edge | self.touching[token]
+                free = free.scatter(1, token[:, None], False)
+            found.append(torch.stack(members, 1).sort(1).values)
         regions = torch.stack(found, 1)
         mean = torch.gather(level, 1, regions.flatten(1)).unflatten(1, regions.shape[1:]).mean(2)
-        order = mean.argsort(1, descending=True, stable=True)
+        order = mean.argsort(dim=1, descending=True, stable=True)
         ranked = torch.gather(regions, 1, order[..., None].expand_as(regions))
         return [*ranked.unbind(1), chosen(free, self.tokens - self.count * self.size)]
 

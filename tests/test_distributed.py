@@ -12,10 +12,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from jepakit.losses import SIGReg, full_rule, nt_xent, vicreg_covariance, vicreg_variance
+from jepakit.losses import SIGReg, full_rule, joint, nt_xent, vicreg_covariance, vicreg_variance
 from jepakit.methods.cjepa import pooled
 from jepakit.methods.visreg import VISReg
-from jepakit.pairwise import Centre, Whitening, barlow, key_contrast, mixed_barlow
+from jepakit.pairwise import Centre, Whitening, barlow, columns, key_contrast, mixed_barlow
 
 
 def views(z: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def centred(z: Tensor) -> Tensor:
     centre = Centre(8)
     centre.observe(z)
     centre.update()
-    return 0 * z.sum() + centre.value.square().sum()
+    return columns(joint(z)).square().mean() + centre.value.square().sum()
 
 
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
