@@ -14,7 +14,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import linear, normalize
 
 from jepakit.modality import Modality
 from jepakit.nn import Embedder, initialise
@@ -33,15 +33,13 @@ class Head(nn.Module):
 
     def __init__(self, dim: int, prototypes: int) -> None:
         super().__init__()
-        wide = 4 * dim
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, wide), nn.GELU(), nn.Linear(wide, dim)
-        )
+        w = 4 * dim
+        self.mlp = nn.Sequential(nn.Linear(dim, w), nn.GELU(), nn.Linear(w, w), nn.GELU(), nn.Linear(w, dim))
         initialise(self.mlp, 0.02)
         self.prototypes = nn.Linear(dim, prototypes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.prototypes.weight, dim=-1))
+        return linear(normalize(self.mlp(x), dim=-1), normalize(self.prototypes.weight, dim=-1))
 
 
 class Dino(Objective):
@@ -71,8 +69,8 @@ class Dino(Objective):
 
     def after_step(self, progress: float) -> None:
         self.centre.update()
-        for teacher, student in ((self.teacher, self.backbone), (self.teacher_head, self.head)):
-            follow(teacher, student, self.momentum(progress))
+        follow(self.teacher, self.backbone, self.momentum(progress))
+        follow(self.teacher_head, self.head, self.momentum(progress))
 
     def encoder(self) -> Embedder:
         return self.teacher
