@@ -15,14 +15,14 @@ DEV := $(VENV)/.jepakit-dev
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help bench ls board data bench-overhead bench-probes test test-slow lint format types clean
+.PHONY: help bench hpo ls board data bench-overhead bench-probes test test-slow lint format types clean
 
 help: ## this list
 	@echo "jepakit: JEPAs, masked autoencoders, contrastive and reference rows under one protocol"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  bench takes MODALITY, DATASET, METHODS=a,b, SEEDS=3, PRESET=smoke|quick|full, DATA=folder, JOBS=n, ARGS='…':"
+	@echo "  bench takes MODALITY, DATASET, METHODS=a,b|all, SEEDS=3, PRESET=smoke|quick|full, DATA=folder, JOBS=n, ARGS='…':"
 	@echo "  make bench MODALITY=ecg DATASET=mitbih METHODS=ecgjepa,lejepa,mae SEEDS=3 PRESET=quick"
 
 # --- benchmark -------------------------------------------------------------------------------------------------------
@@ -31,6 +31,12 @@ bench: $(if $(MODALITY),$(RUNTIME)) ## run a board: MODALITY=ecg (and what is li
 	@$(if $(MODALITY),,echo "say which modality: make bench MODALITY=ecg" >&2; exit 2)
 	@$(PY) -m benchmark run '$(MODALITY)' $(if $(DATASET),'dataset=$(DATASET)') $(if $(METHODS),'method=$(METHODS)') \
 	  $(if $(SEEDS),'seeds=$(SEEDS)') $(if $(PRESET),'preset=$(PRESET)') $(if $(JOBS),'jobs=$(JOBS)') \
+	  $(ARGS) $(if $(DATA),--data '$(DATA)')
+
+hpo: $(if $(MODALITY),$(RUNTIME)) ## tune every method equally: MODALITY=ecg TRIALS=8 (and what bench takes, without SEEDS)
+	@$(if $(MODALITY),,echo "say which modality: make hpo MODALITY=ecg" >&2; exit 2)
+	@$(PY) -m benchmark hpo '$(MODALITY)' $(if $(DATASET),'dataset=$(DATASET)') $(if $(METHODS),'method=$(METHODS)') \
+	  $(if $(TRIALS),'trials=$(TRIALS)') $(if $(PRESET),'preset=$(PRESET)') $(if $(JOBS),'jobs=$(JOBS)') \
 	  $(ARGS) $(if $(DATA),--data '$(DATA)')
 
 ls: $(RUNTIME) ## methods, data sets, probes and presets

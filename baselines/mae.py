@@ -25,6 +25,7 @@ from jepakit.types import Size
     paper="He et al. 2022, arXiv 2111.06377",
     augmentation="none",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.95)},
+    space={"recipe.random": (0.1, 0.5, "log")},
 )
 def mae(modality: Modality, size: Size, *, random: float | None = None) -> MaskedJEPA:
     """random: the share of tokens that stays visible, drawn at random as in the paper (.25 there), whatever the grid."""

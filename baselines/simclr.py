@@ -2,36 +2,22 @@
 
 Source: arXiv 2002.05709.
 Kept: NT-Xent over 2·batch views on cosines, projector with BatchNorm dropped after training, two augmented views.
-Differs: house encoder, mean over tokens, AdamW instead of LARS, temperature .2 for small batches; views come from
-the modality.
-Tests: test_losses.py, test_methods.py.
+Differs: house encoder, mean over tokens, AdamW instead of LARS, temperature .2 for small batches, batch statistics of one
+view at a time; views come from the modality.
+Published: ImageNet-1k ResNet-50 linear 69.3 [unverified]; CIFAR-10 ResNet-18,
+1,000 epochs, online linear 90.74 (solo-learn).
+Tests: test_losses.py, test_siamese.py, test_methods.py.
 """
 
-import torch
+from functools import partial
 
 from jepakit.losses import nt_xent
 from jepakit.modality import Modality
 from jepakit.nn import Projector
-from jepakit.objective import Objective
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
-from jepakit.types import Batch, Losses, Size
-
-
-class SimCLR(Objective):
-    """Encoder, projector, contrast."""
-
-    def __init__(self, modality: Modality, size: Size, temperature: float, out: int) -> None:
-        super().__init__()
-        self.modality, self.temperature = modality, temperature
-        self.backbone = vit(modality, size)
-        self.projector = Projector(size.dim, 4 * size.dim, out)
-
-    def forward(self, batch: Batch, progress: float) -> Losses:
-        views = torch.cat([self.modality.views(batch).x, self.modality.views(batch).x])
-        a, b = self.projector(self.backbone.embed(Batch(views))).chunk(2)
-        loss = nt_xent(a, b, self.temperature)
-        return Losses(loss, {"contrast": loss.detach()})
+from jepakit.siamese import Siamese
+from jepakit.types import Size
 
 
 @methods.register(
@@ -40,7 +26,12 @@ class SimCLR(Objective):
     paper="Chen et al. 2020, arXiv 2002.05709",
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.temperature": (0.05, 0.8, "log")},
 )
-def simclr(modality: Modality, size: Size, *, temperature: float = 0.2, out: int = 64) -> SimCLR:
-    """temperature: of the softmax; out: projector output width."""
-    return SimCLR(modality, size, temperature, out)
+def simclr(
+    modality: Modality, size: Size, *, temperature: float = 0.2, out: int = 64, backbone: str = "vit"
+) -> Siamese:
+    """temperature: of the softmax; out: projector output width; backbone: the house vit or one of timm."""
+    encoder = embedder(modality, size, backbone)
+    projector = Projector(encoder.dim, 4 * encoder.dim, out)
+    return Siamese(modality, encoder, projector, partial(nt_xent, temperature=temperature))

@@ -3,9 +3,12 @@
 Kept: encoder, batches, steps and optimiser of the board.
 Differs: sees labels of all tasks that are not nuisances, one linear head each on the mean token, losses summed;
 per-token tasks take no part. No early stopping and no augmentation: a reference of equal budget, not an upper bound.
+With ``labels`` below 1 it trains on that share of the rows, every class keeping its share and at least one row: the
+label-fraction arms.
 Tests: test_methods.py.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +17,7 @@ from jepakit.modality import Modality
 from jepakit.objective import Objective
 from jepakit.recipe import vit
 from jepakit.registry import methods
-from jepakit.types import Batch, Losses, Size, Task, UsageError
+from jepakit.types import Batch, Data, Losses, Size, Task, UsageError
 
 
 def masked_loss(task: Task, output: Tensor, label: Tensor) -> Tensor:
@@ -28,12 +31,25 @@ def masked_loss(task: Task, output: Tensor, label: Tensor) -> Tensor:
     return (loss(output, wanted, reduction="none") * known).sum() / known.sum().clamp_min(1)
 
 
+def fraction(train: Data, task: Task, share: float) -> np.ndarray:
+    """Sorted rows of a share of ``train``: of every class of ``task`` that share, at least one row, drawn once and for all
+    (the same rows for every seed). Rows of other kinds of task are drawn as one class."""
+    label = train.labels[task.name].cpu().numpy()
+    group = label if task.kind == "class" else np.zeros(len(train), dtype=np.int64)
+    random = np.random.default_rng(len(train))
+    kept = []
+    for name in np.unique(group):
+        rows = np.flatnonzero(group == name)
+        kept.append(random.permutation(rows)[: max(1, round(share * len(rows)))])
+    return np.sort(np.concatenate(kept))
+
+
 class Supervised(Objective):
     """Encoder and one linear head per task."""
 
-    def __init__(self, modality: Modality, size: Size) -> None:
+    def __init__(self, modality: Modality, size: Size, share: float) -> None:
         super().__init__()
-        self.backbone = vit(modality, size)
+        self.backbone, self.share = vit(modality, size), share
         self.tasks = [t for t in modality.tasks if t.kind != "dense" and not t.nuisance]
         if not self.tasks:
             raise UsageError(f"{modality.name}/{modality.dataset} has no whole-sample label to train on")
@@ -44,6 +60,9 @@ class Supervised(Objective):
             if task.kind == "regression":
                 known = train.labels[task.name][~train.labels[task.name].isnan()]
                 self.scale[task.name] = float(known.mean()), float(known.std().clamp_min(1e-6))
+
+    def select(self, train: Data) -> Data:
+        return train if self.share == 1 else train.take(fraction(train, self.tasks[0], self.share))
 
     def forward(self, batch: Batch, progress: float) -> Losses:
         features = self.backbone.embed(batch)
@@ -64,7 +83,10 @@ class Supervised(Objective):
     paper="same encoder, end to end",
     augmentation="none",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"train.warmup": (0.02, 0.4, "log")},
 )
-def supervised(modality: Modality, size: Size) -> Supervised:
-    """End-to-end training on every whole-sample label."""
-    return Supervised(modality, size)
+def supervised(modality: Modality, size: Size, *, labels: float = 1.0) -> Supervised:
+    """End-to-end training on whole-sample labels; labels: the share of training rows that is used."""
+    if not 0 < labels <= 1:
+        raise UsageError(f"recipe.labels is a share of the training rows in (0, 1], not {labels}")
+    return Supervised(modality, size, labels)

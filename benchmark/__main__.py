@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmark run | ls | board | verify``; bad input: one sentence, exit code 3."""
+"""The command line: ``python -m benchmark run | hpo | ls | board | verify``; bad input: one sentence, exit code 3."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,9 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 
 import jepakit
-from benchmark import estimate, grid, leaderboard, listing, plan, plugin, record, request, verify
+from benchmark import budget, estimate, grid, leaderboard, listing, plan, plugin, record, request, stale, verify
+from benchmark.board import Stale, boards
+from benchmark.cell import Cell
 from benchmark.grid import Interrupted, Options
-from benchmark.progress import Display, score_line
+from benchmark.overall import headline, overall
+from benchmark.progress import Display, Line, score_line
 from jepakit.registry import datasets, did_you_mean
 from jepakit.types import UsageError
 
@@ -28,7 +32,10 @@ WORDS = """examples:
   run ecg
   run ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 preset=quick
   run ecg method=ecgjepa seeds=5 train.lr=1e-3 train.weight_decay=0.01,0.1 size.dim=96 recipe.keep=0.3 probe=linear
-keys: dataset method seed seeds preset probe limit jobs train.* size.* recipe.* (a method's own keyword arguments)
+  run ecg budget=flops            every row gets the training FLOPs of mae (budget=seconds: its time), on a board of its own
+  run ecg method=ecgjepa,mae tuned=yes      with what `hpo` chose for each
+keys: dataset method seed seeds preset probe limit jobs budget tuned train.* size.* recipe.* (a method's own keyword
+arguments)
 
 """
 
@@ -49,23 +56,41 @@ def parser() -> Parser:
     top = Parser("benchmark", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--version", action="version", version=f"jepakit {jepakit.__version__}")
     commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
+    cells = Parser(add_help=False, parents=[shared])
+    cells.add_argument("words", nargs="*", metavar="modality key=value", help="what to run")
+    cells.add_argument("--jobs", default="auto", help="processes, or auto: one per core on a CPU, one on a GPU")
+    cells.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    cells.add_argument(
+        "--threads", type=int, help="of a cell on a CPU (default 1; another number gives other last bits)"
+    )
+    cells.add_argument("--timeout", type=float, help="most minutes of pre-training per cell")
+    cells.add_argument("--dry-run", action="store_true", help="show what would run, and what of it is cached")
     run = commands.add_parser(
         "run",
-        parents=[shared],
+        parents=[cells],
         help="run what is missing and show the board",
         epilog=WORDS + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("words", nargs="*", metavar="modality key=value", help="what to run")
-    run.add_argument("--jobs", default="auto", help="processes, or auto: one per core on a CPU, one on a GPU")
-    run.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    run.add_argument("--threads", type=int, help="of a cell on a CPU (default 1; another number gives other last bits)")
-    run.add_argument("--timeout", type=float, help="most minutes of pre-training per cell")
-    run.add_argument("--dry-run", action="store_true", help="show cells, which are cached, and the estimated time")
     run.add_argument("--force", action="store_true", help="run finished cells again")
-    commands.add_parser("ls", parents=[shared], help="methods, data sets, probes, presets")
+    commands.add_parser(
+        "hpo",
+        parents=[cells],
+        help="tune every method with the same number of trials, on validation",
+        epilog="example:\n  hpo ecg dataset=mitbih method=ecgjepa,mae trials=8 preset=quick\n\n" + EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    ls = commands.add_parser("ls", parents=[shared], help="methods, data sets, probes, presets")
+    ls.add_argument(
+        "what", nargs="?", choices=("methods",), help="methods: with stages and what they cost, from the records"
+    )
     board = commands.add_parser("board", parents=[shared], help="write the boards again from the records")
     board.add_argument("modality", nargs="?", help="only this one")
+    view = board.add_mutually_exclusive_group()
+    view.add_argument("--stale", action="store_true", help="only list rows made by older code, and write nothing")
+    view.add_argument(
+        "--bradley-terry", action="store_true", help="only show strengths across data sets, write nothing"
+    )
     check = commands.add_parser("verify", parents=[shared], help="compute rows again from their stored predictions")
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
     return top
@@ -76,7 +101,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command != "run"):
+    if options or (rest and chosen.command not in ("run", "hpo")):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         chosen.words = [*chosen.words, *rest]
@@ -91,13 +116,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         root = chosen.data or Path(os.environ.get("JEPAKIT_DATA") or "data")
         plugin.everything(chosen.plugin)
         if chosen.command == "ls":
-            for table in listing.tables(root):
+            tables = [listing.costs(record.load_all(chosen.results))] if chosen.what else listing.tables(root)
+            for table in tables:
                 console.print(table)
             return OK
         if chosen.command == "board":
             return _board(chosen, console)
         if chosen.command == "verify":
             return _verify(chosen, console)
+        if chosen.command == "hpo":
+            return _hpo(chosen, root, console)
         return _run(chosen, root, console)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -114,8 +142,20 @@ def known_modality(name: str) -> str:
 
 def _board(chosen: argparse.Namespace, console: Console) -> int:
     modality = None if chosen.modality is None else known_modality(chosen.modality)
-    record.preflight(chosen.results)
-    show_board(chosen.results, modality, console)
+    if not (chosen.stale or chosen.bradley_terry):
+        record.preflight(chosen.results)
+    found = record.load_all(chosen.results, modality)
+    stage = stale.Stages()
+    if chosen.bradley_terry:
+        quotable = [one for one in found if one["preset"] in budget.PRESETS and budget.PRESETS[one["preset"]].published]
+        here = boards(quotable, chosen.results, stage.old, headline)
+        console.print(listing.strengths(overall(here)))
+        return OK
+    if not chosen.stale:
+        show_board(chosen.results, modality, console, old=stage.old)
+    rows = stale.rows(found, chosen.results, stage)
+    if rows or chosen.stale:
+        console.print(stale.listed(rows), soft_wrap=True, highlight=False)
     return OK
 
 
@@ -130,26 +170,14 @@ def _verify(chosen: argparse.Namespace, console: Console) -> int:
 
 def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     asked = request.parse(chosen.words)
-    jobs = request.count("--jobs", chosen.jobs) if chosen.jobs != "auto" else asked.jobs
-    for name in ("threads", "timeout"):
-        if getattr(chosen, name) is not None and getattr(chosen, name) <= 0:
-            raise UsageError(f"--{name} takes a number above 0, not '{getattr(chosen, name)}'")
     results: Path = chosen.results
+    options, asked_jobs = _options(chosen, asked, root)
     if not chosen.dry_run:
         record.preflight(results)
-    planned = plan.plan(asked, root, results, remember=not chosen.dry_run)
+    planned = plan.plan(asked, root, results, remember=not chosen.dry_run, device=chosen.device, threads=chosen.threads)
     cached = {i: None if chosen.force else record.find(results, cell) for i, cell in enumerate(planned.cells)}
     todo = [(i, cell) for i, cell in enumerate(planned.cells) if cached[i] is None]
-    options = Options(
-        results=results,
-        root=root,
-        plugins=tuple(path.resolve() for path in chosen.plugin),
-        device=chosen.device,
-        threads=chosen.threads,
-        timeout=None if chosen.timeout is None else chosen.timeout * 60,
-        force=chosen.force,
-    )
-    jobs = grid.choose_jobs(jobs, len(todo), chosen.device)
+    jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device)
     _header(asked, planned, len(todo), jobs, root, console)
     if chosen.dry_run:
         _dry_run(planned, cached, results, jobs, console)
@@ -166,9 +194,69 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     return code
 
 
+def _options(chosen: argparse.Namespace, asked: request.Request, root: Path) -> tuple[Options, int | None]:
+    """How cells are run, and the number of processes that was asked for. Raises UsageError."""
+    jobs = request.count("--jobs", chosen.jobs) if chosen.jobs != "auto" else asked.jobs
+    for name in ("threads", "timeout"):
+        if getattr(chosen, name) is not None and getattr(chosen, name) <= 0:
+            raise UsageError(f"--{name} takes a number above 0, not '{getattr(chosen, name)}'")
+    options = Options(
+        results=chosen.results,
+        root=root,
+        plugins=tuple(path.resolve() for path in chosen.plugin),
+        device=chosen.device,
+        threads=chosen.threads,
+        timeout=None if chosen.timeout is None else chosen.timeout * 60,
+        force=chosen.command == "run" and chosen.force,
+    )
+    return options, jobs
+
+
+class _Stopped(Exception):
+    """A search was interrupted; holds the exit code."""
+
+
+def _hpo(chosen: argparse.Namespace, root: Path, console: Console) -> int:
+    from benchmark import hpo  # optuna, which no other command needs
+
+    asked, trials = hpo.request(chosen.words)
+    options, asked_jobs = _options(chosen, asked, root)
+    if not chosen.dry_run:
+        record.preflight(chosen.results)
+    options = replace(options, results=hpo.folder(chosen.results))
+    found, skipped = hpo.searches(asked, root, chosen.results, remember=not chosen.dry_run)
+    for what, why in skipped.items():
+        console.print(f"skipped {what}: {escape(why)}", soft_wrap=True, highlight=False)
+    if not found:
+        raise UsageError("no method can be tuned on this data set; see the reasons above or name one with method=…")
+    console.print(f"preset  {asked.preset} · {len(found)} searches of {trials} trials each, seed {asked.seeds[0]}")
+    if chosen.dry_run:
+        console.print(listing.spaces(one.base for one in found))
+        return OK
+
+    def run(cells: Sequence[Cell]) -> list[record.Record]:
+        planned = plan.Plan(cells=list(cells))
+        cached = {i: record.find(options.results, cell) for i, cell in enumerate(cells)}
+        todo = [(i, cell) for i, cell in enumerate(cells) if cached[i] is None]
+        jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device)
+        with _terminable():
+            records, code = _grid(planned, cached, todo, options, jobs, console, hpo.line)
+        if code != OK:
+            raise _Stopped(code)
+        return records
+
+    try:
+        chosen_settings = hpo.tune(found, trials, chosen.results, run)
+    except _Stopped as stop:
+        return int(stop.args[0])
+    console.print(listing.tunings(chosen_settings))
+    return OK if all(any(one.status == "ok" for one in x.trials) for x in chosen_settings) else FAILED
+
+
 def _grid(
-    planned: plan.Plan, cached: dict[int, Any], todo: list[Any], options: Options, jobs: int, console: Console
-) -> tuple[list[record.Record], int]:
+    planned: plan.Plan, cached: dict[int, Any], todo: list[Any], options: Options, jobs: int, console: Console,
+    line: Line = score_line,
+) -> tuple[list[record.Record], int]:  # fmt: skip
     known = record.load_all(options.results)
     guesses = [estimate.seconds(cell, known) for cell in planned.cells]
     weights = [guess[0] for guess in guesses if guess]
@@ -176,7 +264,7 @@ def _grid(
         weights = [estimate.weight(cell) for cell in planned.cells]
     finished: dict[int, record.Record] = {i: one for i, one in cached.items() if one is not None}
     code = OK
-    with Display(planned.cells, weights, console) as display:
+    with Display(planned.cells, weights, console, line) as display:
         for i, one in sorted(finished.items()):
             display.finish(i, one, cached=True)
 
@@ -203,13 +291,15 @@ def show_board(
     *,
     only: tuple[str, ...] | None = None,
     preset: str | None = None,
+    old: Stale | None = None,
 ) -> None:
-    """Write the derived files again from the records and print the boards (``only`` of these data sets)."""
+    """Write the derived files again from the records and print the boards (``only`` of these data sets);
+    ``old``: whether a record was made by older code (default: asks the sources)."""
     cards = {name: datasets[name].make.card for name in datasets}
-    leaderboard.rebuild(results, modality, cards=cards)
+    leaderboard.rebuild(results, modality, cards=cards, stale=old)
     found = record.load_all(results, modality)
     for dataset in only or (None,):
-        console.print(leaderboard.table(found, results, dataset=dataset, preset=preset))
+        console.print(leaderboard.table(found, results, dataset=dataset, preset=preset, stale=old))
 
 
 def _header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int, root: Path, console: Console) -> None:
@@ -232,7 +322,7 @@ def _header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int,
 
 def _dry_run(planned: plan.Plan, cached: dict[int, Any], results: Path, jobs: int, console: Console) -> None:
     known = record.load_all(results)
-    made = listing.table("cells", "data set", "method", "seed", "key", "state", "time")
+    made = listing.table("cells", "data set", "method", "seed", "steps", "key", "state", "time")
     total, unknown = 0.0, 0
     for i, cell in enumerate(planned.cells):
         one = cached[i]
@@ -247,7 +337,7 @@ def _dry_run(planned: plan.Plan, cached: dict[int, Any], results: Path, jobs: in
                 time = estimate.clock(guess[0]) + (" (scaled)" if guess[1] == "scaled" else "")
             else:
                 unknown += 1
-        made.add_row(cell.name, cell.method, str(cell.seed), cell.key, escape(state), time)
+        made.add_row(cell.name, cell.method, str(cell.seed), str(cell.training.steps), cell.key, escape(state), time)
     console.print(made)
     more = f" and {unknown} cells of unknown length" if unknown else ""
     console.print(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark import metrics
+from benchmark import metrics, tuned
 from benchmark.lines import Line, Measure, Name, Record, Row, Stale, lines_of
 from benchmark.predictions import Store
 from benchmark.stats import Resampled
@@ -22,9 +22,11 @@ from benchmark.stats import Resampled
 __all__ = ["Board", "Line", "Measure", "Name", "Record", "Stale", "boards", "data_id", "row_variant"]
 
 # Overrides that change what a row was given; rows that differ in them are not comparable.
-BUDGET = ("limit", "size.", "train.steps", "train.batch_size", "train.accumulate")
-# Overrides that change which numbers exist, never a number.
-SILENT = ("probe",)
+BUDGET = ("limit", "size.", "train.steps", "train.batch_size", "train.accumulate", "budget")
+# Steps of a row on a board of equal FLOPs or seconds: they follow from the board, so they make neither boards nor rows.
+STEPS = "budget.steps"
+# Overrides that change which numbers exist, never a number; or that follow from others.
+SILENT = ("probe", STEPS)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def row_variant(record: Record) -> str:
 def _overrides(record: Record, budget: bool) -> str:
     given = record.get("overrides") or {}
     chosen = {k: v for k, v in given.items() if k.startswith(BUDGET) == budget and k not in SILENT}
-    return " ".join(f"{key}={text}" for key, text in sorted(chosen.items()))
+    return tuned.shown(chosen)
 
 
 def _rows(records: Sequence[Record], stale: Stale | None) -> list[Row]:
@@ -98,6 +100,14 @@ def _rows(records: Sequence[Record], stale: Stale | None) -> list[Row]:
         groups.setdefault((record["method"], row_variant(record)), []).append((old, record))
     rows = []
     for (method, variant), found in sorted(groups.items()):
+        # Seeds of an earlier search, or planned anew with another number of steps (another reference, another machine), are
+        # never mixed with the newest ones.
+        newest = max(found, key=lambda pair: (not pair[0], _age(pair[1])))[1]
+        found = [
+            (old or _steps(record) != _steps(newest), record)
+            for old, record in found
+            if _search(record) == _search(newest)
+        ]
         all_old = all(old for old, _ in found)
         # A seed that was run twice (other probes, another machine) counts once: the newest record with scores.
         latest: dict[int, Record] = {}
@@ -106,6 +116,14 @@ def _rows(records: Sequence[Record], stale: Stale | None) -> list[Row]:
                 latest[record["seed"]] = _joined(latest.get(record["seed"]), record)
         rows.append(Row(method, variant, tuple(latest[seed] for seed in sorted(latest)), all_old))
     return rows
+
+
+def _steps(record: Record) -> str | None:
+    return (record.get("overrides") or {}).get(STEPS)
+
+
+def _search(record: Record) -> str | None:
+    return (record.get("overrides") or {}).get(tuned.WORD)
 
 
 def _age(record: Record) -> tuple[bool, str, str]:
@@ -131,7 +149,7 @@ def _board(
     lines: list[Line] = []
     sampled = {}
     for measure in measures:
-        here, sampled[measure] = lines_of(measure, rows, store, (dataset, preset, data))
+        here, sampled[measure] = lines_of(measure, rows, store, (dataset, preset, data, budget))
         lines += here
     used = tuple(record for row in rows for record in row.records)
     return Board(modality, dataset, preset, data, budget, tuple(measures), tuple(lines), used, sampled)

@@ -69,6 +69,20 @@ PRESETS: dict[str, Preset] = {
 }
 DEFAULT = "quick"
 
+# What the rows of a board have in equal measure (the word budget=), and the row that says how much of it.
+EQUAL = {
+    "samples": "equal samples: every row takes the preset's steps",
+    "flops": "equal training FLOPs: every row takes as many steps as the FLOPs of `{reference}` pay for",
+    "seconds": "equal seconds of training: every row takes as many steps as fit into the time of `{reference}`",
+}
+REFERENCE = "mae"
+
+
+def about(overrides: str) -> str:
+    """What a board whose rows share these overrides (``key=text key=text``) has in equal measure; "" if samples."""
+    words = [word.removeprefix("budget=") for word in overrides.split() if word.startswith("budget=")]
+    return EQUAL[words[0]].format(reference=REFERENCE) if words and words[0] in EQUAL else ""
+
 
 def preset(name: str) -> Preset:
     """The preset of that name. Raises UsageError with the nearest known one."""

@@ -24,6 +24,7 @@ class Cache:
     """The folder ``results/.cache``: nothing in it is needed to read a board, all of it may be deleted."""
 
     def __init__(self, results: Path) -> None:
+        self.results = results
         self.encoders = results / ".cache" / "encoders"
         self.features = results / ".cache" / "features"
 

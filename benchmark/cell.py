@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import budget, source, values
+from benchmark import budget, source, tuned, values
 from jepakit.pretrain import Training
 from jepakit.registry import Entry, datasets, did_you_mean, methods, probes
 from jepakit.types import Size, UsageError
@@ -20,7 +20,8 @@ SUITE = 1
 
 PRETRAINING = ("jepakit/pretrain.py", "benchmark/subset.py")
 SCORING = ("benchmark/features.py", "benchmark/metrics.py", "benchmark/diagnostics.py", "benchmark/probes/evaluate.py")
-KEYS = ("train", "size", "recipe", "limit", "probe")
+KEYS = ("train", "size", "recipe", "limit", "probe", "budget", tuned.WORD)
+STEPS = "budget.steps"  # an override that the plan works out from the word budget= (``benchmark.equal``)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Cell:
     limit: int | None
     data: Mapping[str, str]
     overrides: Mapping[str, str] = field(default_factory=dict)
+    budget: str = "samples"
 
     @property
     def name(self) -> str:
@@ -48,8 +50,9 @@ class Cell:
 
     @property
     def variant(self) -> str:
-        """The overrides as one string; empty for a plain cell of the preset. Rows of a board never mix variants."""
-        return " ".join(f"{key}={text}" for key, text in sorted(self.overrides.items()))
+        """What a person asked for as one string; empty for a plain cell of the preset. Rows of a board never mix
+        variants."""
+        return tuned.shown({key: text for key, text in self.overrides.items() if key != STEPS})
 
     def pretraining(self) -> dict[str, Any]:
         """Everything that can change the encoder: the identity without the preset's name and the probe stage."""
@@ -77,6 +80,10 @@ class Cell:
         scoring = [source.CHECKOUT / name for name in SCORING] + [file_of(probes[name]) for name in self.probes]
         full["code"]["scoring"] = source.digest(scoring)
         full |= {"preset": self.preset, "probes": list(self.probes)}
+        if self.budget != "samples":  # a row with the steps of the preset still belongs to another board
+            full["budget"] = self.budget
+        if trials := tuned.trials(self.overrides):  # a row of its own, even where a search chose what was published
+            full["hpo_trials"] = trials
         plain: dict[str, Any] = values.literal(full)
         return plain
 
@@ -117,14 +124,15 @@ def resolve(
     name: str, method: str, preset: str, seed: int, overrides: Mapping[str, str], data: Mapping[str, str]
 ) -> Cell:
     """The cell of ``name`` = "<modality>/<dataset>" with settings from, in rising priority, the defaults, the preset, the
-    method's registration and ``overrides`` (texts by key: train.lr, size.dim, recipe.keep, limit, probe).
+    method's registration and ``overrides`` (texts by key: train.lr, size.dim, recipe.keep, limit, probe, budget, tuned).
 
     Raises UsageError for unknown names and impossible values.
     """
     modality, _, dataset = datasets[name].name.partition("/")
-    entry, chosen = methods[method], budget.preset(preset)
+    entry, chosen, asked = methods[method], budget.preset(preset), overrides
+    overrides = tuned.expanded(asked)
     for key in overrides:
-        if key.partition(".")[0] not in KEYS:
+        if key.partition(".")[0] not in KEYS or (key.startswith("budget.") and key != STEPS):
             raise did_you_mean("key", key, list(KEYS))
     known = values.fields(Training)
     given = {**chosen.training, **entry.info.get("training", {})}
@@ -132,6 +140,11 @@ def resolve(
         if word not in known:
             raise did_you_mean(f"training setting (of method '{method}')", word, list(known))
     training = replace(Training(**given), **values.pick("train", overrides, known, "train"))
+    if STEPS in overrides:
+        training = replace(training, steps=values.parse(STEPS, overrides[STEPS], int))
+    equal = overrides.get("budget", "samples")
+    if equal not in budget.EQUAL:
+        raise did_you_mean("budget", equal, list(budget.EQUAL))
     _check(training, "train", above_zero=("steps", "batch_size", "lr", "accumulate"))
     sizes = values.fields(Size)
     sizes.pop("steps")  # the planned steps are the training's
@@ -152,7 +165,7 @@ def resolve(
         raise UsageError(f"a seed is a whole number from 0 on, not {seed}")
     settings = values.pick("recipe", overrides, values.keywords(entry.make), f"'{method}' recipe")
     return Cell(
-        modality, dataset, method, preset, seed, size, training, settings, names, limit, dict(data), dict(overrides)
+        modality, dataset, method, preset, seed, size, training, settings, names, limit, dict(data), dict(asked), equal
     )
 
 
@@ -165,6 +178,16 @@ def _check(settings: Any, prefix: str, above_zero: tuple[str, ...]) -> None:
                 raise UsageError(f"{prefix}.{one.name}={number} makes no sense; it must be above 0")
 
 
+def again(record: Mapping[str, Any], data: Mapping[str, str] | None = None) -> Cell:
+    """The cell that today's code makes of a record's request, on the data as they were then or on those given.
+
+    Raises UsageError or KeyError where method, data set, probe or a setting does not exist here.
+    """
+    name = f"{record['modality']}/{record['dataset']}"
+    then = data or record["identity"]["data"]
+    return resolve(name, record["method"], record["preset"], record["seed"], record["overrides"], then)
+
+
 def is_stale(record: Mapping[str, Any], data: Mapping[str, str] | None = None) -> bool:
     """True when the current code would give another key for the same request.
 
@@ -172,9 +195,6 @@ def is_stale(record: Mapping[str, Any], data: Mapping[str, str] | None = None) -
     is not registered here cannot be checked and counts as stale.
     """
     try:
-        then = data or record["identity"]["data"]
-        name = f"{record['modality']}/{record['dataset']}"
-        cell = resolve(name, record["method"], record["preset"], record["seed"], record["overrides"], then)
+        return again(record, data).key != str(record["key"])
     except (UsageError, KeyError):
         return True
-    return cell.key != str(record["key"])

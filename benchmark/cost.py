@@ -1,4 +1,4 @@
-"""Cost: parameters, peak memory and versions, as they enter a record."""
+"""Cost: parameters, peak memory, hardware and versions, as they enter a record; FLOPs are counted in ``flops``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
 from torch import nn
 
 import jepakit
@@ -38,6 +39,19 @@ def peak_rss_mib() -> float:
         pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def hardware(device: str) -> str:
+    """Model of the processor or accelerator behind ``device``, as seconds can only be compared within one."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.lower().startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:

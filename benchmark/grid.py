@@ -15,8 +15,9 @@ from typing import Any
 
 from benchmark import plugin, record
 from benchmark.cell import Cell
+from benchmark.lock import locked
 from benchmark.outcome import Outcome, describe
-from benchmark.run import run_cell
+from benchmark.run import lock_of, run_cell
 from jepakit import pretrain
 from jepakit.modality import Modality
 from jepakit.registry import datasets
@@ -189,7 +190,11 @@ class _Pool:
             else f"the process ended with {code}"
         )
         outcome = Outcome(status="oom" if killed else "error", reason=reason)
-        self.done(number, record.save(self.options.results, describe(cell, outcome)))
+        results = self.options.results
+        with locked(lock_of(results, cell), remove=True):
+            # Another run may have finished the cell while this worker waited for it: a death takes no result away.
+            finished = None if self.options.force else record.find(results, cell)
+            self.done(number, finished or record.save(results, describe(cell, outcome)))
 
     def _stop(self, grace: float) -> None:
         """Interrupt the workers once, give them time to save, then end those that remain (by their own id)."""

@@ -17,8 +17,10 @@ from typing import Any
 
 from benchmark.atomic import write_bytes
 from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id, row_variant
+from benchmark.budget import about
+from benchmark.lock import locked
 from benchmark.overall import Standing, headline, overall
-from benchmark.terminal import leads, table
+from benchmark.terminal import fewer_trials, leads, table, tflop
 from jepakit.types import Card
 
 __all__ = ["rebuild", "table"]
@@ -27,12 +29,19 @@ _FORMATS = {
     "rank": "d", "n_seeds": "d", "seed": "d", "rankme": ".2f", "std_min": ".3e", "collapsed_frac": ".2f",
     "n_datasets": "d", "n_scaled": "d", "n_modalities": "d", "coverage": ".2f", "mean_rank": ".2f", "mean_rank_lo": ".2f",
     "mean_rank_hi": ".2f", "device_s": ".1f", "pretrain_s": ".1f", "samples_per_s": ".0f",
-    "peak_mem_mib": ".0f", "params_m": ".4f",
+    "peak_mem_mib": ".0f", "peak_rss_mib": ".0f", "peak_device_mib": ".0f", "params_m": ".4f", "pflops": ".4e",
+    "gflop_encode": ".4e", "gflop_step": ".4e", "features_s": ".1f", "wall_s": ".1f", "step_ms_p50": ".2f",
+    "step_ms_p95": ".2f", "data_wait": ".3f", "hpo_trials": "d",
 }  # fmt: skip
+# Facts of a record's cost that runs.csv has under the same name.
+COST = (
+    "gflop_encode", "gflop_step", "pretrain_s", "features_s", "wall_s", "samples_per_s", "step_ms_p50", "step_ms_p95",
+    "data_wait", "peak_rss_mib", "peak_device_mib", "params_m", "params_trained_m", "device", "precision", "hardware",
+)  # fmt: skip
 _RUNS = (
     "modality", "dataset", "preset", "data", "method", "variant", "family", "seed", "status", "reason", "stale", "task",
     "kind", "probe", "metric", "value", "val", "chosen", "headline", "nuisance", "rankme", "std_min", "collapsed",
-    "pretrain_s", "samples_per_s", "device", "precision", "key",
+    "pflops", *COST, "key",
 )  # fmt: skip
 
 
@@ -46,8 +55,14 @@ def rebuild(
     """Write ``runs.csv`` and ``leaderboard.csv`` (all records) and the leaderboards of ``modality`` (default: of each).
 
     ``stale`` tells whether a record was made by older code (default: ``benchmark.cell.is_stale``); ``cards`` by
-    "<modality>/<dataset>" add title and licence to the Markdown. A damaged record is skipped with a warning.
+    "<modality>/<dataset>" add title and licence to the Markdown. A damaged record is skipped with a warning. Processes
+    take turns, and each reads the records after its turn has come: the last to write knows every record of the others.
     """
+    with locked(results / ".cache" / "boards.lock", remove=True):
+        _rebuild(results, modality, stale, cards or {})
+
+
+def _rebuild(results: Path, modality: str | None, stale: Stale | None, cards: Mapping[str, Card]) -> None:
     from benchmark import budget, record
     from benchmark.cell import is_stale
 
@@ -71,7 +86,7 @@ def rebuild(
         every += here
         if whole:
             write_bytes(results / f"leaderboard_{name}.csv", _lines(Line, [x for board in here for x in board.lines]))
-            write_bytes(results / f"leaderboard_{name}.md", markdown(name, here, cards or {}).encode())
+            write_bytes(results / f"leaderboard_{name}.md", markdown(name, here, cards).encode())
     write_bytes(results / "leaderboard.csv", _lines(Standing, overall(every)))
 
 
@@ -87,7 +102,8 @@ def _runs(records: Iterable[Record], stale: Stale) -> list[list[Any]]:
         cost, facts = one.get("cost") or {}, one.get("diagnostics") or {}
         common = {
             **{name: one.get(name) for name in ("modality", "dataset", "preset", "method", "family", "seed", "status")},
-            **{name: cost.get(name) for name in ("pretrain_s", "samples_per_s", "device", "precision")},
+            **{name: cost.get(name) for name in COST},
+            "pflops": cost.get("pflop"),
             **{name: facts.get(name) for name in ("rankme", "std_min", "collapsed")},
             "data": data_id(one), "variant": one.get("variant", row_variant(one)), "reason": one.get("reason"),
             "stale": stale(one), "key": one["key"],
@@ -146,8 +162,8 @@ def markdown(modality: str, found: Sequence[Board], cards: Mapping[str, Card]) -
         "over seeds and test units]. Columns to the right of the scores are of the first score. Ties: rows that share a "
         "letter do not differ at 5 % (paired, Holm); only a first rank that shares its letter with none is bold. Δ random, "
         "Δ baseline: paired difference to the same encoder untrained and to the best row of mae and contrastive; p: of "
-        "the latter after Holm. Normalised: 0 = untrained, 1 = trained on the labels. References are unranked. s: seconds "
-        "of pre-training and feature extraction; ◆: nothing is better in as few.",
+        "the latter after Holm. Normalised: 0 = untrained, 1 = trained on the labels. References are unranked. TFLOP: "
+        "of the whole pre-training; ◆: nothing is better for as few. s: seconds of pre-training and feature extraction.",
     ]
     if not found:
         parts.append("No published record yet.")
@@ -174,6 +190,9 @@ def _note(board: Board, card: Card | None) -> str:
              if f"n_{part}" in facts and f"units_{part}" in facts]  # fmt: skip
     words = [f"Seeds {', '.join(map(str, seeds))}", f"data `{board.data}`", *sizes]
     note = " · ".join(words) + "."
+    equal = about(board.budget)
+    if equal:
+        note += f" {equal[0].upper()}{equal[1:]}."
     if card is not None:
         note += f" {escape(card.title)}; licence: {escape(card.licence)}; source: {escape(card.source)}."
     return note
@@ -183,7 +202,7 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
     main = board.of(measures[0])
     by_row = {m: {(line.method, line.variant): line for line in board.of(m)} for m in measures}
     heads = ["#", "ties", "method", *(f"{m.probe} {m.metric}" for m in measures), "normalised", "Δ random", "Δ baseline",
-             "p", "seeds", "RankMe", "collapsed", "samples/s", "s", "status"]  # fmt: skip
+             "p", "seeds", "RankMe", "collapsed", "TFLOP", "samples/s", "s", "status"]  # fmt: skip
     out = ["| " + " | ".join(map(escape, heads)) + " |", "|" + "---|" * len(heads)]
     for line in main:
         key = (line.method, line.variant)
@@ -191,6 +210,8 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
         name = f"*{name}*" if line.reference else f"**{name}**" if leads(line, main) else name
         if line.stale:
             name += " (stale)"
+        if fewer_trials(line, main):
+            name += " ‡"
         cells = [
             _text(line.rank, "d"), line.tie_group, name, *(_score(by_row[m].get(key)) for m in measures),
             _around(line.normalised, line.normalised_lo, line.normalised_hi, ".2f"),
@@ -198,10 +219,13 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
             _around(line.d_best_baseline, line.d_best_baseline_lo, line.d_best_baseline_hi, "+.3f"),
             _text(line.p_holm, ".3f"),
             str(line.n_seeds or ""), _text(line.rankme, ".1f"), _share(line.collapsed_frac),
-            _text(line.samples_per_s, ".0f"), _text(line.device_s, ".1f") + (" ◆" if line.pareto else ""),
+            _text(tflop(line), ".3g") + (" ◆" if line.pareto else ""),
+            _text(line.samples_per_s, ".0f"), _text(line.device_s, ".1f"),
             escape(line.status_counts),
         ]  # fmt: skip
         out.append("| " + " | ".join(cells) + " |")
+    if any(fewer_trials(line, main) for line in main):
+        out.append(f"\n‡ fewer than the {max(line.hpo_trials for line in main)} trials of tuning that another row had.")
     return "\n".join(out)
 
 

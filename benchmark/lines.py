@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import metrics, stats
+from benchmark import metrics, stats, tuned
 from benchmark.compare import Difference, compare, difference
 from benchmark.normalised import normalised
 from benchmark.predictions import Store
@@ -20,6 +20,7 @@ Record = Mapping[str, Any]
 Stale = Callable[[Record], bool]
 Number = float | int | None
 Name = tuple[str, str]  # method, variant: a row of a board
+Place = tuple[str, str, str, str]  # data set, preset, data, budget: a board of a modality
 
 REFERENCES = ("supervised", "reference")
 BASELINES = ("mae", "contrastive")
@@ -30,10 +31,13 @@ FLOOR, CEILING = "random_init", "supervised"
 class Line:
     """One line of a leaderboard file, its fields in column order; None is an empty cell, never 0.
 
-    Units: device_s seconds (pre-training + features), peak_mem_mib MiB, params_m millions; means over seeds.
+    Units: pflops 10¹⁵ operations of pre-training, gflop_encode and gflop_step 10⁹ per sample, device_s seconds
+    (pre-training + features), wall_s seconds of a cell, step_ms_* milliseconds, data_wait a fraction, peak_mem_mib MiB (of
+    the device, else of the process), params_m and params_trained_m millions; means over seeds.
     d_random, d_best_baseline: paired difference to the untrained encoder and to the best row of the families mae and
     contrastive, in the metric's own direction. p_holm, tie_group: ``benchmark.compare``; normalised:
-    ``benchmark.normalised``. pareto: no other ranked row is at least as good in score and device_s and better in one.
+    ``benchmark.normalised``. pareto: no other ranked row is at least as good in score and pflops and better in one.
+    hpo_trials: of the search whose settings the row uses.
     """
 
     rank: int | None
@@ -43,6 +47,7 @@ class Line:
     dataset: str
     preset: str
     data: str
+    budget: str
     task: str
     probe: str
     metric: str
@@ -65,12 +70,23 @@ class Line:
     rankme: Number
     std_min: Number
     collapsed_frac: Number
+    pflops: Number
+    gflop_encode: Number
+    gflop_step: Number
     device_s: Number
+    wall_s: Number
     samples_per_s: Number
+    step_ms_p50: Number
+    step_ms_p95: Number
+    data_wait: Number
     peak_mem_mib: Number
     params_m: Number
+    params_trained_m: Number
+    device: str
+    precision: str
     pareto: bool | None
     augmentation: str
+    hpo_trials: int
     status_counts: str
     stale: bool
     reference: bool
@@ -123,12 +139,9 @@ def _value(record: Record, measure: Measure) -> tuple[float, str] | None:
 
 
 def lines_of(
-    measure: Measure, rows: Sequence[Row], store: Store, place: tuple[str, str, str]
+    measure: Measure, rows: Sequence[Row], store: Store, place: Place
 ) -> tuple[list[Line], dict[Name, Resampled]]:
-    """The lines of one measure, best first, references last, and the bootstrap of every row that has its predictions.
-
-    place: data set, preset, data.
-    """
+    """The lines of one measure, best first, references last, and the bootstrap of every row that has its predictions."""
     metric = metrics.get(measure.base)
     sampled: dict[Name, Resampled] = {}
     lines: list[Line] = []
@@ -157,17 +170,19 @@ def lines_of(
 
 def _related(lines: Sequence[Line], sampled: Mapping[Name, Resampled], metric: metrics.Metric) -> list[Line]:
     """Every line beside the untrained encoder (d_random) and between it and the supervised one (normalised)."""
-    marks = {line.method: line for line in lines if line.method in (FLOOR, CEILING) and not line.variant}
-    floor, ceiling = (marks.get(name) for name in (FLOOR, CEILING))
+    marks = {(line.method, line.variant): line for line in lines if line.method in (FLOOR, CEILING)}
+    floor = marks.get((FLOOR, ""))
     out = []
     for line in lines:
+        top = CEILING, tuned.WORD if line.hpo_trials else ""  # tuned rows are measured by a tuned ceiling
+        ceiling = marks.get(top)
         row = sampled.get((line.method, line.variant))
         base = sampled.get((FLOOR, "")) if floor is not None and line.stale == floor.stale else None
         if row is not None and base is not None and line is not floor:
             line = _with(line, "d_random", _paired(row, base))
         if not (line.nuisance or floor is None or ceiling is None or line.stale or floor.stale or ceiling.stale):
             means = [x.mean for x in (line, floor, ceiling)]
-            samples = [row, *(sampled.get((name, "")) for name in (FLOOR, CEILING))]
+            samples = [row, sampled.get((FLOOR, "")), sampled.get(top)]
             found = normalised(means, samples, metric)
             if found is not None:
                 line = _with(line, "normalised", found)
@@ -218,19 +233,17 @@ def _placed(lines: Sequence[Line], sampled: Mapping[Name, Resampled], metric: me
 
 
 def _pareto(line: Line, ranked: Sequence[Line], metric: metrics.Metric) -> bool | None:
-    if line.device_s is None or line.mean is None:
+    if line.pflops is None or line.mean is None:
         return None
     for other in ranked:
-        if other.mean is None or other.device_s is None or metric.better(line.mean, other.mean):
+        if other.mean is None or other.pflops is None or metric.better(line.mean, other.mean):
             continue
-        if other.device_s <= line.device_s and (other.mean != line.mean or other.device_s < line.device_s):
+        if other.pflops <= line.pflops and (other.mean != line.mean or other.pflops < line.pflops):
             return False
     return True
 
 
-def _line(
-    measure: Measure, row: Row, values: Sequence[float], around: stats.Interval | None, place: tuple[str, str, str]
-) -> Line:
+def _line(measure: Measure, row: Row, values: Sequence[float], around: stats.Interval | None, place: Place) -> Line:
     states = Counter(record["status"] for record in row.records)
     known = [record["diagnostics"] for record in row.records if record.get("diagnostics")]
     cost = [record.get("cost") or {} for record in row.records]
@@ -247,34 +260,51 @@ def _line(
         std_min=_mean(facts.get("std_min") for facts in known),
         collapsed_frac=_mean(float(facts.get("collapsed", False)) for facts in known),
         device_s=_mean((c.get("pretrain_s") or 0.0) + c["features_s"] for c in cost if _number(c.get("features_s"))),
-        samples_per_s=_mean(c.get("samples_per_s") or None for c in cost),
+        samples_per_s=_mean(c.get("samples_per_s") or None for c in cost),  # 0 is a row that takes no step
+        step_ms_p50=_mean(c.get("step_ms_p50") or None for c in cost),
+        step_ms_p95=_mean(c.get("step_ms_p95") or None for c in cost),
         peak_mem_mib=_mean(c.get("peak_device_mib") or c.get("peak_rss_mib") for c in cost),
+        pflops=_mean(c.get("pflop") for c in cost),
+        gflop_encode=_mean(c.get("gflop_encode") for c in cost),
+        gflop_step=_mean(c.get("gflop_step") for c in cost),
+        wall_s=_mean(c.get("wall_s") for c in cost),
+        data_wait=_mean(c.get("data_wait") for c in cost),
         params_m=_mean(c.get("params_m") for c in cost),
+        params_trained_m=_mean(c.get("params_trained_m") for c in cost),
+        device=_words(c.get("device") for c in cost),
+        precision=_words(c.get("precision") for c in cost),
         augmentation=row.first.get("augmentation", ""),
+        hpo_trials=tuned.trials(row.first.get("overrides") or {}),
         status_counts=" ".join(f"{name}:{states[name]}" for name in sorted(states)),
         stale=row.stale,
         reference=row.reference,
     )
 
 
-def _chance(measure: Measure, value: float, place: tuple[str, str, str]) -> Line:
+def _chance(measure: Measure, value: float, place: Place) -> Line:
     """What the best label-blind guesser gets on the stored test labels."""
     return replace(_blank(measure, "chance", "reference", place), mean=_number(value), reference=True)
 
 
-def _blank(measure: Measure, method: str, family: str, place: tuple[str, str, str]) -> Line:
+def _blank(measure: Measure, method: str, family: str, place: Place) -> Line:
     """A line that says nothing yet: empty cells for every number."""
     numbers: dict[str, Any] = {field.name: None for field in fields(Line) if field.type == "Number"}
-    dataset, preset, data = place
+    dataset, preset, data, budget = place
     return Line(
-        rank=None, method=method, variant="", family=family, dataset=dataset, preset=preset, data=data,
-        task=measure.task, probe=measure.probe, metric=measure.metric, n_seeds=0, tie_group="", pareto=None,
-        augmentation="", status_counts="", stale=False, reference=False, nuisance=measure.nuisance, **numbers,
+        rank=None, method=method, variant="", family=family, dataset=dataset, preset=preset, data=data, budget=budget,
+        task=measure.task, probe=measure.probe, metric=measure.metric, n_seeds=0, tie_group="", device="", precision="",
+        pareto=None, augmentation="", hpo_trials=0, status_counts="", stale=False, reference=False,
+        nuisance=measure.nuisance, **numbers,
     )  # fmt: skip
 
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def _words(values: Iterable[Any]) -> str:
+    """What the seeds ran with: one word, or all of them."""
+    return " ".join(sorted({str(value) for value in values if value}))
 
 
 def _mean(values: Iterable[Any]) -> float | None:

@@ -1,15 +1,22 @@
-"""Listing: what there is to run (``python -m benchmark ls``): methods, data sets, probes, presets."""
+"""Listing: what there is to run (``python -m benchmark ls [methods]``): methods, data sets, probes, presets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
+from scipy.special import expit
 
+from benchmark.board import Record
 from benchmark.budget import DEFAULT, PRESETS
+from benchmark.cell import Cell
+from benchmark.overall import Standing
 from benchmark.request import default_dataset, is_embedded
+from benchmark.space import space, words
+from benchmark.tuned import Tuning
 from jepakit.registry import datasets, methods, probes
 
 
@@ -35,6 +42,33 @@ def _methods() -> Table:
     return made
 
 
+def costs(records: Iterable[Record]) -> Table:
+    """All methods with what a sample of them costs at the size of the default preset: GFLOP to encode and per training
+    step, over the data sets of ``records`` (least–most; empty where none was run), rows without overrides only."""
+    found: dict[str, list[Record]] = {}
+    for one in records:
+        if one["preset"] == DEFAULT and not one["variant"]:
+            found.setdefault(one["method"], []).append(one["cost"])
+    heads = ("name", "family", "paper", "stages", "augmentation", "GFLOP encode", "GFLOP step")
+    made = table(f"methods (method=…), cost per sample at preset={DEFAULT}", *heads)
+    for column in (3, 5, 6):
+        made.columns[column].justify = "right"
+    for name in methods:
+        info = methods[name].info
+        facts = (info.get("family", "jepa"), info.get("paper") or methods[name].doc, info.get("stages", 1),
+                 info.get("augmentation", "none"))  # fmt: skip
+        spans = (span(cost.get(key) for cost in found.get(name, [])) for key in ("gflop_encode", "gflop_step"))
+        made.add_row(name, *(escape(str(fact)) for fact in facts), *spans)
+    return made
+
+
+def span(numbers: Iterable[float | None]) -> str:
+    """``0.012`` or ``0.012–0.31``, three digits; empty for none."""
+    known = [number for number in numbers if number is not None]
+    ends = [f"{end:.3g}" for end in (min(known), max(known))] if known else []
+    return "–".join(dict.fromkeys(ends))
+
+
 def _datasets(root: Path | None) -> Table:
     made = table("data sets (run <modality> dataset=…)", "name", "title", "licence", "unit", "here?")
     for name in datasets:
@@ -55,6 +89,52 @@ def presence(name: str, root: Path | None) -> str:
         if folder and folder.is_dir() and any(folder.iterdir())
         else f"no: make data MODALITY={name.split('/')[0]}"
     )
+
+
+def spaces(cells: Iterable[Cell]) -> Table:
+    """What a search may change of each published cell: the words at the two ends, or all choices."""
+    made = table("spaces (trial 0 is the method as published)", "data set", "method", "setting", "from", "to")
+    for cell in cells:
+        dimensions = space(cell.method)
+        ends = [words(cell, dimensions, {one.key: one.values[at] for one in dimensions}) for at in (0, -1)]
+        for one in dimensions:
+            made.add_row(cell.name, cell.method, one.key, *(escape(end[one.key]) for end in ends))
+    return made
+
+
+def tunings(found: Iterable[Tuning]) -> Table:
+    """What searches chose. failed: trials without a validation score or that collapsed."""
+    heads = ("data set", "method", "trials", "failed", "validation", "as published", "tuned", "chosen")
+    made = table("tuned (run … tuned=yes)", *heads)
+    for one in found:
+        scores = ["" if x.value is None else f"{x.value:.3f}" for x in (one.trials[0], one.trials[one.chosen])]
+        settings = " ".join(f"{key}={text}" for key, text in sorted(one.settings.items())) or "as published"
+        failed = str(sum(x.status != "ok" for x in one.trials))
+        place = (f"{one.modality}/{one.dataset}", one.method, str(len(one.trials)), failed)
+        made.add_row(*place, f"{one.metric} ({one.probe})", *scores, escape(settings))
+    return made
+
+
+def strengths(standings: Iterable[Standing]) -> Table:
+    """The Bradley–Terry view: strength in log-odds, 0 = the average method of its standings."""
+    heads = ("preset", "method", "trials", "strength", "beats the average", "mean rank", "win rate", "coverage")
+    made = table("Bradley-Terry across data sets, ridge-penalised (95 % intervals)", *heads)
+    for one in sorted(standings, key=lambda x: (x.preset, x.hpo_trials > 0, -(x.bt or 0.0), x.method)):
+        if one.bt is None:
+            continue
+        made.add_row(
+            one.preset, escape(one.method), str(one.hpo_trials),
+            f"{one.bt:+.2f}{_around(one.bt_lo, one.bt_hi, '+.2f')}", f"{expit(one.bt):.0%}",
+            f"{one.mean_rank:.2f}{_around(one.mean_rank_lo, one.mean_rank_hi, '.2f')}",
+            "" if one.win_rate is None else f"{one.win_rate:.0%}", f"{one.coverage:.0%}",
+        )  # fmt: skip
+    if not made.row_count:
+        made.add_row("no published board with fresh rows", *[""] * 7)
+    return made
+
+
+def _around(low: float | None, high: float | None, form: str) -> str:
+    return "" if low is None or high is None else f" [{format(low, form)}, {format(high, form)}]"
 
 
 def _probes() -> Table:

@@ -69,6 +69,7 @@ def describe(cell: Cell, outcome: Outcome) -> record.Record:
         "schema": record.SCHEMA,
         "key": cell.key,
         "identity": identity,
+        "keys": {"encoder": cell.encoder_key, "features": cell.feature_key},
         "modality": cell.modality,
         "dataset": cell.dataset,
         "method": cell.method,

@@ -1,7 +1,8 @@
 """Overall: methods across data sets and modalities, on the headline task of each with the published probe.
 
 A cell is the board of one data set under one preset without overrides; rows are methods as published (no variant) with
-fresh scores. Modalities weigh the same, and data sets the same within a modality. The headline is the normalised score
+fresh scores. Tuned rows (variant ``tuned``) have standings of their own, with the references that cannot be tuned.
+Modalities weigh the same, and data sets the same within a modality. The headline is the normalised score
 (``benchmark.normalised``) over the data sets that have that scale. A missing or failed cell counts 0, what an untrained
 encoder gets, and ranks last: leaving out a hard data set gains nothing; ``normalised_present`` and ``coverage`` stand
 beside it. Intervals take the data sets as given and redraw seeds and test units of each by itself; within a data set all
@@ -19,7 +20,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import rankdata, trim_mean
 
-from benchmark import metrics
+from benchmark import metrics, tuned
 from benchmark.board import Board
 from benchmark.lines import CEILING, FLOOR, Line, Measure, Number
 from benchmark.normalised import ratio
@@ -27,6 +28,7 @@ from benchmark.stats import RESAMPLES, Resampled, joint, percentiles
 
 PROBE = "linear"
 RIDGE = 1.0
+BT_RESAMPLES = 200  # each is an optimisation
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Standing:
     """One line of ``results/leaderboard.csv``, its fields in column order; None is an empty cell.
 
     iqm: mean of the middle half of the normalised scores of all runs; worst: lowest normalised score of a data set;
-    win_rate: share of data sets and other methods whose mean is beaten; bt: strength in log-odds, regularised Bradley-Terry.
+    win_rate: share of data sets and other methods whose mean is beaten; bt: strength in log-odds, regularised
+    Bradley-Terry. hpo_trials: fewest trials of tuning on a data set, 0 for methods as published.
     n_datasets, n_modalities: where the method has a score; n_scaled: data sets that have a normalised score at all.
     """
 
@@ -54,10 +57,13 @@ class Standing:
     worst_dataset: str
     win_rate: Number
     bt: Number
+    bt_lo: Number
+    bt_hi: Number
     n_datasets: int
     n_scaled: int
     n_modalities: int
     coverage: float
+    hpo_trials: int
     reference: bool
 
 
@@ -86,35 +92,42 @@ class _Cell:
 
 
 def overall(boards: Sequence[Board]) -> list[Standing]:
-    """The standings of every preset, sorted by preset, then rank, references last."""
-    chosen: dict[tuple[str, str, str], tuple[int, str, _Cell]] = {}
+    """The standings of every preset, as published, then tuned, each by rank with references last."""
+    chosen: dict[tuple[str, str, str, str], tuple[int, str, _Cell]] = {}
     for board in boards:
-        cell = _cell(board)
-        if cell is None or board.budget:
-            continue
-        # Of two versions of the data the one with more fresh rows is today's.
-        place, order = (board.preset, board.modality, board.dataset), (len(cell.lines), board.data)
-        if place not in chosen or order > chosen[place][:2]:
-            chosen[place] = (*order, cell)
+        for variant in ("", tuned.WORD):
+            cell = None if board.budget else _cell(board, variant)
+            if cell is None:
+                continue
+            # Of two versions of the data the one with more fresh rows is today's.
+            place, order = (board.preset, variant, board.modality, board.dataset), (len(cell.lines), board.data)
+            if place not in chosen or order > chosen[place][:2]:
+                chosen[place] = (*order, cell)
     out = []
-    for preset in sorted({place[0] for place in chosen}):
-        cells = [chosen[place][2] for place in sorted(chosen) if place[0] == preset]
+    for group in sorted({place[:2] for place in chosen}):
+        cells = [chosen[place][2] for place in sorted(chosen) if place[:2] == group]
         sizes = Counter(cell.modality for cell in cells)
-        out += _standings(preset, [replace(c, weight=1 / (len(sizes) * sizes[c.modality])) for c in cells])
+        out += _standings(group[0], [replace(c, weight=1 / (len(sizes) * sizes[c.modality])) for c in cells])
     return out
 
 
-def _cell(board: Board) -> _Cell | None:
+def _cell(board: Board, variant: str) -> _Cell | None:
     measure = next((m for m in board.measures if headline(m)), None)
     if measure is None:
         return None
     metric = metrics.get(measure.base)
     sign = 1 if metric.higher_is_better else -1
-    lines = {x.method: x for x in board.of(measure) if not (x.variant or x.stale or x.mean is None)}
+    lines = {
+        x.method: x
+        for x in board.of(measure)
+        if x.variant == (variant if x.family != "reference" else "") and not (x.stale or x.mean is None)
+    }
     if not any(not line.reference for line in lines.values()):
         return None
     known: dict[str, Resampled] = {
-        name: row for (name, variant), row in board.sampled[measure].items() if not variant and name in lines
+        name: board.sampled[measure][name, line.variant]
+        for name, line in lines.items()
+        if (name, line.variant) in board.sampled[measure]
     }
     draws: dict[str, np.ndarray] = {}
     if known:
@@ -140,12 +153,14 @@ def _standings(preset: str, cells: Sequence[_Cell]) -> list[Standing]:
     entrants = sorted(name for name, line in first.items() if not line.reference)
     ranks, lows, highs = _ranks(entrants, cells)
     rates, strengths = _rates(entrants, cells), bradley_terry(_wins(entrants, cells))
+    weakest, strongest = _strengths(entrants, cells)
     out = []
     for name, line in first.items():
         present = [cell for cell in cells if name in cell.lines]
         standing = Standing(
             rank=None, method=name, family=line.family, preset=preset, **_scaled(name, cells),  # type: ignore[arg-type]
-            mean_rank=None, mean_rank_lo=None, mean_rank_hi=None, win_rate=None, bt=None, n_datasets=len(present),
+            mean_rank=None, mean_rank_lo=None, mean_rank_hi=None, win_rate=None, bt=None, bt_lo=None, bt_hi=None,
+            n_datasets=len(present), hpo_trials=min(cell.lines[name].hpo_trials for cell in present),
             n_scaled=sum(cell.scale is not None for cell in cells),
             n_modalities=len({cell.modality for cell in present}), coverage=len(present) / len(cells),
             reference=line.reference,
@@ -155,6 +170,7 @@ def _standings(preset: str, cells: Sequence[_Cell]) -> list[Standing]:
             standing = replace(
                 standing, mean_rank=float(ranks[i]), mean_rank_lo=_finite(lows[i]), mean_rank_hi=_finite(highs[i]),
                 win_rate=None if rates is None else float(rates[i]), bt=float(strengths[i]),
+                bt_lo=_finite(weakest[i]), bt_hi=_finite(strongest[i]),
             )  # fmt: skip
         out.append(standing)
 
@@ -255,6 +271,21 @@ def _wins(entrants: Sequence[str], cells: Sequence[_Cell]) -> np.ndarray:
                 share = float(np.mean([(x > y) + (x == y) / 2 for x, y in pairs]))
                 wins[i, j] += cell.weight * len(cells) * share
     return wins
+
+
+def _strengths(entrants: Sequence[str], cells: Sequence[_Cell]) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of the interval of every strength: Bradley–Terry on the wins of each joint draw of seeds and test units."""
+    m = len(entrants)
+    wins = np.zeros((BT_RESAMPLES, m, m))
+    for cell in cells:
+        here = np.array([name in cell.lines for name in entrants])
+        scores = [cell.draws.get(name, np.full(RESAMPLES, cell.scores.get(name, -np.inf))) for name in entrants]
+        drawn = np.stack(scores, 1)[:BT_RESAMPLES]
+        share = (drawn[:, :, None] > drawn[:, None]) + (drawn[:, :, None] == drawn[:, None]) / 2
+        wins += cell.weight * len(cells) * share * ((here[:, None] | here) & ~np.eye(m, dtype=bool))
+    strengths = np.array([bradley_terry(one) for one in wins])
+    low, high = np.array([percentiles(column) for column in strengths.T]).T
+    return low, high
 
 
 def bradley_terry(wins: np.ndarray, ridge: float = RIDGE) -> np.ndarray:

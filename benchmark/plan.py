@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark import record, values
+from benchmark import budget, record, space, tuned, values
 from benchmark.cell import Cell, resolve
+from benchmark.equal import Equal
 from benchmark.fingerprint import fingerprints
 from benchmark.request import Request
 from benchmark.subset import limited
@@ -26,29 +27,42 @@ class Plan:
     modalities: dict[str, Modality] = field(default_factory=dict)
 
 
-def plan(request: Request, root: Path | None, results: Path, *, remember: bool = True) -> Plan:
-    """Resolve a request. A method that cannot run on a data set is skipped when all were asked for.
+def plan(
+    request: Request, root: Path | None, results: Path, *, remember: bool = True, device: str = "auto",
+    threads: int | None = None,
+) -> Plan:  # fmt: skip
+    """Resolve a request. A method that cannot run on a data set is skipped unless it was asked for by name.
+
+    ``device`` and ``threads`` of the cells are only needed where seconds are to be equal (``budget=seconds``).
 
     Raises UsageError: a method named by the person that cannot run, a setting no method has, DataError of the data.
     """
     out = Plan()
-    names = request.methods or tuple(methods)
-    _known_settings(request, names)
-    for method in names:  # wrong settings are found before any data are read
-        for dataset in request.datasets:
-            name = f"{request.modality}/{dataset}"
+    rows = {name: request.rows(name) for name in (f"{request.modality}/{dataset}" for dataset in request.datasets)}
+    _known_settings(request, tuple(dict.fromkeys(method for names in rows.values() for method in names)))
+    for name, names in rows.items():  # wrong settings are found before any data are read
+        for method in names:
             resolve(name, method, request.preset, request.seeds[0], _own(request, method), {})
-    for dataset in request.datasets:
-        name = f"{request.modality}/{dataset}"
+    for name, names in rows.items():
         modality = out.modalities[name] = datasets[name].make(root)
         data = fingerprints(results, name, modality, remember=remember)
-        able: list[str] = []
+        seed = request.seeds[0]
+        equal: Equal | None = None
+        if "budget" in request.overrides:
+            plain = {key: text for key, text in request.overrides.items() if not key.startswith("recipe.")}
+            row = resolve(name, budget.REFERENCE, request.preset, seed, plain, data)
+            equal = Equal(row, limited(modality, row.limit), results, device=device, threads=threads, remember=remember)
+        able: dict[str, dict[str, str]] = {}
         for method in names:
-            first = resolve(name, method, request.preset, request.seeds[0], _own(request, method), data)
             try:
+                words = _own(request, method) | _chosen(request, method, name, results)
+                first = resolve(name, method, request.preset, seed, words, data)
+                if equal is not None:
+                    words |= equal.words(first)
+                    first = resolve(name, method, request.preset, seed, words, data)
                 if record.find(results, first) is None:  # a method that ran before can be built
-                    _try(first, limited(modality, first.limit))
-                able.append(method)
+                    buildable(first, limited(modality, first.limit))
+                able[method] = words
             except DataError:
                 raise
             except UsageError as error:
@@ -56,14 +70,15 @@ def plan(request: Request, root: Path | None, results: Path, *, remember: bool =
                     raise
                 out.skipped[f"{method} on {name}"] = str(error)
         for seed in request.seeds:
-            out.cells += [resolve(name, method, request.preset, seed, _own(request, method), data) for method in able]
+            out.cells += [resolve(name, method, request.preset, seed, words, data) for method, words in able.items()]
     return out
 
 
-def _try(cell: Cell, modality: Modality) -> None:
+def buildable(cell: Cell, modality: Modality) -> None:
     """Build the objective once. A crash without any setting given is the method's own fault and becomes its record."""
     try:
-        pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
+        objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
+        pretrain.check_batch(objective, cell.training)
     except UsageError:
         raise
     except Exception as error:
@@ -84,6 +99,13 @@ def _own(request: Request, method: str) -> dict[str, str]:
         for key, text in request.overrides.items()
         if not key.startswith("recipe.") or key.partition(".")[2] in known
     }
+
+
+def _chosen(request: Request, method: str, name: str, results: Path) -> dict[str, str]:
+    """The override with what a search chose, empty where nothing was asked for or a row takes no step."""
+    if not (request.tuned and space.tunable(method)):
+        return {}
+    return {tuned.WORD: tuned.load(results, name, request.preset, method, _own(request, method)).word}
 
 
 def _known_settings(request: Request, names: tuple[str, ...]) -> None:

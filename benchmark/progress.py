@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.text import Text
 from benchmark.cell import Cell
 from benchmark.estimate import clock
 
+Line = Callable[[Mapping[str, Any]], str]
 COLOURS = {"ok": "green", "collapsed": "yellow"}
 
 
@@ -39,10 +40,13 @@ def score_line(record: Mapping[str, Any]) -> str:
 
 
 class Display:
-    """Tells a person how a grid goes. ``weights``: expected work of each cell, in any common unit."""
+    """Tells a person how a grid goes. ``weights``: expected work of each cell, in any common unit; ``line``: what is said
+    of a finished cell."""
 
-    def __init__(self, cells: Sequence[Cell], weights: Sequence[float], console: Console) -> None:
-        self.cells, self.weights, self.console = cells, weights, console
+    def __init__(
+        self, cells: Sequence[Cell], weights: Sequence[float], console: Console, line: Line = score_line
+    ) -> None:
+        self.cells, self.weights, self.console, self.line = cells, weights, console, line
         self.running: dict[int, Running] = {}
         self.finished: set[int] = set()
         self.ran = 0.0
@@ -79,7 +83,7 @@ class Display:
         colour = COLOURS.get(record["status"], "red")
         self.console.print(
             f"[{colour}]{len(self.finished):>3}/{len(self.cells)}[/] {self.label(index)}  "
-            f"{escape(score_line(record))}  [dim]{took}[/]",
+            f"{escape(self.line(record))}  [dim]{took}[/]",
             highlight=False,
             soft_wrap=True,
         )

@@ -9,12 +9,13 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmark.atomic import atomic, write_bytes
+from benchmark.atomic import atomic, is_left_over, write_bytes
 from jepakit.types import UsageError
 
 SCHEMA = 1
@@ -142,7 +143,8 @@ def find(results: Path, cell: Any) -> Record | None:
         return None
     except CorruptRecord as error:
         warnings.warn(f"{error}; it was set aside", stacklevel=2)
-        os.replace(path, path.with_name(path.name + ".corrupt"))
+        with suppress(FileNotFoundError):  # another process set it aside
+            os.replace(path, path.with_name(path.name + ".corrupt"))
         return None
     return record if record["status"] in FINAL else None
 
@@ -159,7 +161,7 @@ def retire(results: Path, record: Mapping[str, Any]) -> None:
         if old["key"] != record["key"] and all(old[name] == record[name] for name in same):
             attic.mkdir(parents=True, exist_ok=True)
             for file in (path, path.with_suffix(".npz")):
-                if file.exists():
+                with suppress(FileNotFoundError):  # without predictions, or retired by another process just now
                     os.replace(file, attic / file.name)
 
 
@@ -183,16 +185,5 @@ def preflight(results: Path, needed: int = 64 << 20) -> None:
     if free < needed:
         raise UsageError(f"only {free >> 20} MiB are free in {results}; free some space or name another with --results")
     for draft in (results / "records").glob("**/.*.tmp"):
-        owner = draft.name.split(".")[-2]
-        if not (owner.isdigit() and _alive(int(owner))):
+        if is_left_over(draft):
             draft.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmark import budget, values
+from benchmark import budget, tuned, values
 from jepakit.registry import datasets, did_you_mean, methods, probes
 from jepakit.types import UsageError
 
 LISTS = ("dataset", "method", "seed", "probe")
-WORDS = (*LISTS, "seeds", "preset", "limit", "jobs")
+WORDS = (*LISTS, "seeds", "preset", "limit", "jobs", "budget", tuned.WORD)
 PREFIXES = ("train", "size", "recipe")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. datasets: short names; methods: names, or None for all; overrides: texts by key."""
+    """What was asked for. datasets: short names; methods: names, or None for the rows of each data set's own
+    board, with ``everything`` for every method that can run; overrides: texts by key; tuned: with the settings that a
+    search chose for each method."""
 
     modality: str
     datasets: tuple[str, ...]
@@ -25,12 +27,22 @@ class Request:
     preset: str
     overrides: Mapping[str, str] = field(default_factory=dict)
     jobs: int | None = None
+    everything: bool = False
+    tuned: bool = False
+
+    def rows(self, name: str) -> tuple[str, ...]:
+        """The methods to run on the data set ``name`` = "<modality>/<dataset>"."""
+        if self.methods is not None:
+            return self.methods
+        board: tuple[str, ...] = datasets[name].make.board
+        return tuple(methods) if self.everything or not board else board
 
 
 def parse(words: Sequence[str]) -> Request:
     """``ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 train.lr=1e-3`` → Request.
 
-    The word without an equals sign is the modality; defaults: its default data set, all methods, the preset's seeds.
+    The word without an equals sign is the modality; defaults: its default data set, the rows of its own board, the preset's
+    seeds; method=all is every method that can run.
     Commas separate the items of dataset, method, seed and probe and the numbers of a pair
     (train.weight_decay=0.01,0.1). Raises UsageError.
     """
@@ -47,15 +59,26 @@ def parse(words: Sequence[str]) -> Request:
     given = _pairs(pairs)
     preset = budget.preset(given.pop("preset", budget.DEFAULT))
     jobs = given.pop("jobs", "auto")
+    method = given.pop("method", None)
+    equal = given.get("budget", "samples")
+    if equal not in budget.EQUAL:
+        raise did_you_mean("budget", equal, list(budget.EQUAL))
+    if equal == "samples":  # the ordinary board
+        given.pop("budget", None)
+    chosen = values.parse(tuned.WORD, given.pop(tuned.WORD, "no"), bool)
     request = Request(
         modality=modality,
         datasets=_datasets(modality, given.pop("dataset", None)),
-        methods=_methods(given.pop("method", "all")),
+        methods=None if method in (None, "all") else _methods(str(method)),
+        everything=method == "all",
         seeds=_seeds(given.pop("seed", None), given.pop("seeds", None), preset.seeds),
         preset=preset.name,
         jobs=None if jobs == "auto" else count("jobs", jobs),
         overrides=given,
+        tuned=chosen,
     )
+    if chosen and tuned.SEED in request.seeds:
+        raise UsageError(f"seed {tuned.SEED} chose the settings; a tuned row takes other seeds")
     for name in given.get("probe", "").split(",") if "probe" in given else ():
         probes[name]
     return request
@@ -110,9 +133,7 @@ def is_embedded(name: str) -> bool:
     return bool(getattr(datasets[name].make, "embedded", name.endswith("/simulated")))
 
 
-def _methods(text: str) -> tuple[str, ...] | None:
-    if text == "all":
-        return None
+def _methods(text: str) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(text.split(",")))
     for name in chosen:
         methods[name]

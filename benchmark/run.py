@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import cost, diagnostics, features, metrics, probes, record
+from benchmark import cost, diagnostics, features, flops, metrics, probes, record
 from benchmark.cache import Cache
 from benchmark.cell import Cell
 from benchmark.features import Features
@@ -54,7 +55,7 @@ def run_cell(
     KeyboardInterrupt (checkpoint written); every other failure becomes the record's status and reason.
     """
     run_folder = results / ".runs" / cell.key
-    with locked(results / ".runs" / f"{cell.key}.lock"):
+    with locked(lock_of(results, cell), remove=True):
         finished = None if force else record.find(results, cell)
         if finished is not None:
             return finished
@@ -72,8 +73,12 @@ def run_cell(
             record.retire(results, saved)
         if saved["status"] != "timeout":  # with more time it goes on from its checkpoint
             shutil.rmtree(run_folder, ignore_errors=True)
-    (results / ".runs" / f"{cell.key}.lock").unlink(missing_ok=True)
     return saved
+
+
+def lock_of(results: Path, cell: Cell) -> Path:
+    """Whoever runs a cell or writes its record holds this lock."""
+    return results / ".runs" / f"{cell.key}.lock"
 
 
 def _attempt(
@@ -104,6 +109,7 @@ def _attempt(
         "workers": pretrain.hardware()[2],
     }
     outcome.cost.setdefault("device", device)
+    outcome.cost.setdefault("hardware", cost.hardware(outcome.cost["device"]))
     return outcome
 
 
@@ -148,7 +154,18 @@ def _stages(
             views, labelled = relative.extract(encoder, modality, rows, seed=cell.seed, device=device)
             _score(cell, asked, (name,), views, labelled, say, outcome)
     outcome.cost["probe_s"] = time.perf_counter() - start
+    outcome.cost |= _flops(cell, modality, cache.results)
     say("done", 1.0, "")
+
+
+def _flops(cell: Cell, modality: Modality, results: Path) -> dict[str, float]:
+    """Counted last, when nothing can be disturbed any more; a method that cannot be counted keeps its scores."""
+    try:
+        found = flops.of(cell, modality, results)
+    except Exception as error:
+        warnings.warn(f"no FLOPs of {cell.method} on {cell.name}: {type(error).__name__}: {error}", stacklevel=2)
+        return {}
+    return {"gflop_encode": found.gflop_encode, "gflop_step": found.gflop_step, "pflop": found.total(cell)}
 
 
 def _pretrain(

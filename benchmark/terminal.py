@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.board import Board, Line, Measure, Record, Stale, boards
+from benchmark.budget import about
 
 WIDTH = 120
 FAMILIES = ("jepa", "mae", "contrastive", "supervised", "reference")
@@ -50,8 +51,8 @@ def table(
 def draw(board: Board) -> Table:
     """A board as a table: score ± half width of its interval, one column per task and probe, headline task first.
 
-    Columns that do not fit are named in the caption. ✗: collapsed in some seed; †: made by older code; status in place of
-    a score that does not exist.
+    Columns that do not fit are named in the caption. ✗: collapsed in some seed; †: made by older code; ‡: tuned with
+    fewer trials than another row; status in place of a score that does not exist.
     """
     measures = _order(board.measures)
     shown = measures[: (WIDTH - FIXED) // (SCORE + 2)]
@@ -62,7 +63,7 @@ def draw(board: Board) -> Table:
     for measure in shown:
         head = "\n".join(_clip(word) for word in (measure.task, measure.probe, measure.metric))
         art.add_column(head, justify="right", no_wrap=True, overflow="ellipsis", width=SCORE)
-    for head in ("seeds", "Rank\nMe", "", "samples\n/s", "s"):
+    for head in ("seeds", "Rank\nMe", "", "TFLOP", "s"):
         art.add_column(head, justify="right", no_wrap=True)
     if not shown:
         return art
@@ -110,8 +111,14 @@ def leads(line: Line, lines: Sequence[Line]) -> bool:
     return len(ranked) > 1 and not any(set(line.tie_group) & set(o.tie_group) for o in ranked if o is not line)
 
 
+def fewer_trials(line: Line, lines: Sequence[Line]) -> bool:
+    """Whether a row that can be tuned had fewer trials than another row of its board."""
+    return line.family != "reference" and line.hpo_trials < max(other.hpo_trials for other in lines)
+
+
 def _head(line: Line, lines: Sequence[Line]) -> tuple[str, str]:
-    name = escape(f"{line.method} {line.variant}".strip()) + (" †" if line.stale else "")
+    marks = (" †" if line.stale else "") + (" ‡" if fewer_trials(line, lines) else "")
+    name = escape(f"{line.method} {line.variant}".strip()) + marks
     rank = "" if line.rank is None else str(line.rank)
     letters = line.tie_group if len(line.tie_group) <= TIES else line.tie_group[: TIES - 1] + "…"
     rank += letters
@@ -124,7 +131,12 @@ def _tail(line: Line) -> tuple[str, ...]:
 
     mark = "[red]✗[/]" if line.collapsed_frac else ""
     seeds = str(line.n_seeds or "")
-    return seeds, number(line.rankme, ".1f"), mark, number(line.samples_per_s, ".0f"), number(line.device_s, ".1f")
+    return seeds, number(line.rankme, ".1f"), mark, number(tflop(line), ".3g"), number(line.device_s, ".1f")
+
+
+def tflop(line: Line) -> float | None:
+    """10¹² operations of pre-training: what people read, as a CPU's boards lie far below the PFLOP of the files."""
+    return None if line.pflops is None else 1e3 * line.pflops
 
 
 def _score(line: Line | None) -> str:
@@ -141,12 +153,18 @@ def _score(line: Line | None) -> str:
 
 def _caption(board: Board, hidden: Sequence[Measure]) -> str:
     words = ["score ± half of the 95 % interval (seeds and test units)"]
+    if about(board.budget):
+        words.append(about(board.budget).replace("`", ""))
     if any(line.tie_group for line in board.lines):
         words.append("a shared letter is a tie")
     if any(line.collapsed_frac for line in board.lines):
         words.append("✗ collapsed in some seed")
     if any(line.stale for line in board.lines):
         words.append("† older code")
+    if any(line.pflops is not None for line in board.lines):
+        words.append("TFLOP of pre-training")
+    if any(fewer_trials(line, board.lines) for line in board.lines):
+        words.append(f"‡ fewer than {max(line.hpo_trials for line in board.lines)} trials of tuning")
     if hidden:
         words.append(f"{len(hidden)} more columns in the CSV")
     return " · ".join(words)

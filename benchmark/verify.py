@@ -129,8 +129,8 @@ def _recomputed(store: Store, key: str, task: str, probe: str, metric: str) -> t
 
 
 def _written(path: Path) -> dict[tuple[str, ...], list[dict[str, str]]]:
-    """Lines of the file by what they are about; boards of other budgets have the same, in the order of the boards."""
-    columns = ("dataset", "preset", "data", "method", "variant", "task", "probe", "metric")
+    """Lines of the file by what they are about."""
+    columns = ("dataset", "preset", "data", "budget", "method", "variant", "task", "probe", "metric")
     found: dict[tuple[str, ...], list[dict[str, str]]] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -155,7 +155,16 @@ def _board(
         found: dict[tuple[str, str], list[stats.Run]] = {}
         for line in lines:
             name = (line.method, line.variant)
-            place = (board.dataset, board.preset, board.data, *name, measure.task, measure.probe, measure.metric)
+            place = (
+                board.dataset,
+                board.preset,
+                board.data,
+                board.budget,
+                *name,
+                measure.task,
+                measure.probe,
+                measure.metric,
+            )
             left = written.get(tuple(cell("", text) for text in place), [])
             row = left.pop(0) if left else None
             own = {score["key"] for one in rows[name] for score in one["scores"]}

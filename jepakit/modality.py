@@ -17,7 +17,8 @@ from jepakit.types import Batch, Card, Data, Part, Task, UsageError
 class Modality(ABC):
     """One data set of one modality. A method receives this object and never asks which modality it is.
 
-    Class facts: ``name`` (modality), ``dataset``, ``card``. Instance facts, set by ``__init__``: ``grid`` (tokens per
+    Class facts: ``name`` (modality), ``dataset``, ``card``, ``board`` (names of the methods that a board has by default;
+    empty: every method that can run). Instance facts, set by ``__init__``: ``grid`` (tokens per
     axis, row-major), ``tasks`` (headline task first), ``augmentation`` (class of ``views``: none, crop or
     modality-specific), ``actions`` (names of the transform parameters that a view reports in ``extra["action"]`` (b, a),
     each scaled to about unit range, 0 for the identity; empty where views report none).
@@ -29,6 +30,7 @@ class Modality(ABC):
     augmentation: ClassVar[str] = "modality-specific"
 
     actions: tuple[str, ...] = ()
+    board: ClassVar[tuple[str, ...]] = ()
 
     grid: tuple[int, ...]
     tasks: tuple[Task, ...]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from jepakit.masking import Masker
 from jepakit.nn import Backbone, Embedder, Predictor
 from jepakit.targets import Target
-from jepakit.types import Batch, Losses, Split, Tokens, gather
+from jepakit.types import Batch, Data, Losses, Split, Tokens, gather
 
 Distance = Callable[[Float[Tensor, "*s e"], Float[Tensor, "*s e"]], Float[Tensor, ""]]
 
@@ -21,11 +21,12 @@ class Objective(nn.Module, ABC):
 
     ``trains`` is False for reference rows that take no step (random init, hand-made features). ``stages``: shares of the
     steps, adding up to 1; learning rate and weight decay run through their whole schedule once per stage (a teacher is
-    trained first, then a student).
+    trained first, then a student). ``least_batch``: rows that a batch needs for the loss to be defined.
     """
 
     trains: bool = True
     stages: tuple[float, ...] = (1.0,)
+    least_batch: int = 1
     backbone: Embedder
 
     @abstractmethod
@@ -37,6 +38,10 @@ class Objective(nn.Module, ABC):
 
     def after_step(self, progress: float) -> None:
         """Called once after each optimiser step with the progress of that step (EMA updates live here)."""
+
+    def select(self, train: Data) -> Data:
+        """The training rows that batches are drawn from: all, unless the method is told to see fewer (labels)."""
+        return train
 
     def encoder(self) -> Embedder:
         """The network that is probed and shipped: the EMA teacher where there is one, else the backbone."""

@@ -25,7 +25,7 @@ from jepakit.objective import Objective
 from jepakit.randomness import batch_index, mix, reseed
 from jepakit.registry import methods
 from jepakit.schedules import cosine, stage_of, warmup_cosine
-from jepakit.types import Data, Size
+from jepakit.types import Data, Size, UsageError
 
 Watch = Callable[[int, dict[str, float], Objective], None]
 
@@ -108,6 +108,15 @@ def decay_groups(objective: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     return [p for p in trainable if id(p) in decayed], [p for p in trainable if id(p) not in decayed]
 
 
+def check_batch(objective: Objective, training: Training) -> None:
+    """Raises UsageError when a batch has fewer rows than the loss needs."""
+    if training.batch_size < objective.least_batch:
+        raise UsageError(
+            f"this method needs batches of at least {objective.least_batch} rows, not {training.batch_size}; raise "
+            "train.batch_size or choose a smaller recipe"
+        )
+
+
 class Steps:
     """The step numbers still to do, as the loader of the loop: data are resident, so a step number is the batch."""
 
@@ -144,7 +153,7 @@ class Pretrain(pl.LightningModule):
         return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
 
     def on_fit_start(self) -> None:
-        self.resident = self.modality.data("train").to(self.device)
+        self.resident = self.objective.select(self.modality.data("train")).to(self.device)
 
     def training_step(self, step: int) -> None:
         assert self.resident is not None
@@ -299,14 +308,15 @@ def fit(
     A resumed run ends with the same bits as an undisturbed one. ``watch(step, mean losses, objective)`` is called every
     ``watch_every`` steps and at the end; ``progress(finished steps)`` at most ten times a second.
 
-    Raises Diverged on a non-finite loss, KeyboardInterrupt after an interruption (with the checkpoint written when
-    ``folder`` is given).
+    Raises UsageError for a batch that is too small, Diverged on a non-finite loss,
+    KeyboardInterrupt after an interruption (with the checkpoint written when ``folder`` is given).
     """
     auto_device, auto_precision, _ = hardware()
     device = auto_device if device == "auto" else device
     precision = auto_precision if precision == "auto" else precision
     if not objective.trains:
         return Fit(0, 0.0, (0.0, 0.0), 0.0, 0.0, 0.0, device, precision)
+    check_batch(objective, training)
     module = Pretrain(objective, modality, training, seed)
     watcher = Watcher(folder, watch_every, checkpoint_every, watch, progress)
     with warnings.catch_warnings(), _quiet():

@@ -83,7 +83,9 @@ class Registry(Generic[T]):
 
 
 # (Modality, Size, **settings) -> Objective. Facts: family ("jepa" | "mae" | "contrastive" | "supervised" | "reference"),
-# paper, augmentation ("none" | "crop" | "modality-specific"), training (overrides of jepakit.pretrain.Training).
+# paper, augmentation ("none" | "crop" | "modality-specific"), training (overrides of jepakit.pretrain.Training), stages
+# (how many, default 1: the length of Objective.stages), space (the one setting of its own that a search may change:
+# {"recipe.keep": (0.1, 0.5, "log")}; see benchmark.space).
 methods: Registry[Callable[..., Any]] = Registry("method")
 # Modality classes, registered as "<modality>/<dataset>".
 datasets: Registry[type[Any]] = Registry("data set")

@@ -45,10 +45,10 @@ def stage_of(progress: float, stages: Sequence[float]) -> tuple[int, float, floa
     raise ValueError("a run has at least one stage")
 
 
-def momentum(start: float, end: float, steps: int) -> Schedule:
-    """EMA momentum, linear from ``start`` to ``end``, with ``start`` lowered to 1 − 10/steps in short runs.
+def momentum(start: float, end: float, steps: int, shape: Callable[[float, float], Schedule] = linear) -> Schedule:
+    """EMA momentum from ``start`` to ``end`` (``shape``: linear or cosine), ``start`` lowered to 1 − 10/steps in short runs.
 
     With a paper's start of .996 the teacher of a 400-step run would still be 45 % random network at its end; under
     2,500 steps the start is chosen so that the initial weights keep about e^-5.
     """
-    return linear(min(start, max(0.0, 1 - 10 / steps)), end)
+    return shape(min(start, max(0.0, 1 - 10 / steps)), end)

@@ -66,7 +66,7 @@ def test_every_field_of_a_cell_is_part_of_its_identity() -> None:
     others: dict[str, Any] = {
         "modality": None, "dataset": "broken", "method": "toy-nan", "preset": "standard", "seed": 1,
         "size": replace(one.size, dim=16), "training": replace(one.training, lr=0.5), "settings": {"at": 0.25},
-        "probes": ("knn",), "limit": 7, "data": {**DATA, "test": "0" * 64}, "overrides": None,
+        "probes": ("knn",), "limit": 7, "data": {**DATA, "test": "0" * 64}, "overrides": None, "budget": "flops",
     }  # fmt: skip
     assert set(others) == {field.name for field in fields(Cell)}, "a new field needs a line here"
     for name, value in others.items():

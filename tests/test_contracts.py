@@ -158,7 +158,7 @@ def test_a_killed_run_resumes_to_the_same_bits(name: str, grid: str, tmp_path: P
         return
     shares = made(name, grid).stages
     steps = 4 if len(shares) == 1 else 12
-    training = Training(steps=steps, batch_size=8, warmup=0.25)
+    training = Training(steps=steps, batch_size=max(8, made(name, grid).least_batch), warmup=0.25)
 
     def go(objective: Objective, folder: Path | None = None, kill: int | None = None) -> None:
         def watch(step: int, losses: dict[str, float], objective: Objective) -> None:

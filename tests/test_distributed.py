@@ -12,9 +12,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from jepakit.losses import SIGReg, full_rule, nt_xent, vicreg_covariance, vicreg_variance
+from jepakit.losses import SIGReg, full_rule, joint, nt_xent, vicreg_covariance, vicreg_variance
 from jepakit.methods.cjepa import pooled
 from jepakit.methods.visreg import VISReg
+from jepakit.pairwise import Centre, Whitening, barlow, columns, key_contrast, mixed_barlow
 
 
 def views(z: Tensor) -> Tensor:
@@ -27,6 +28,32 @@ def blocks(z: Tensor) -> Tensor:
     return pooled(z.reshape(len(z), 1, 2, 2, 2))
 
 
+def keys(z: Tensor) -> Tensor:
+    return key_contrast(*z.chunk(2, -1), 0.3)
+
+
+def redundancy(z: Tensor) -> Tensor:
+    return barlow(*z.chunk(2, -1), 0.1)
+
+
+def mixture(z: Tensor) -> Tensor:
+    # Partners within a process: two ranks of six rows, or both of them in the joint batch.
+    swap = torch.tensor([1, 0, 3, 2, 5, 4])
+    partner = swap if len(z) == 6 else torch.cat([swap, swap + 6])
+    return mixed_barlow(z[:, :2], z[:, 2:4], z[:, 4:6], partner, 0.3)
+
+
+def whitened(z: Tensor) -> Tensor:
+    return Whitening(6)(z[:, :2], z[:, 2:4])
+
+
+def centred(z: Tensor) -> Tensor:
+    centre = Centre(8)
+    centre.observe(z)
+    centre.update()
+    return columns(joint(z)).square().mean() + centre.value.square().sum()
+
+
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "sigreg": lambda z: SIGReg(32)(z),
     "sigreg of views": lambda z: SIGReg(32, full_rule())(views(z)),
@@ -36,6 +63,11 @@ LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "vicreg covariance": vicreg_covariance,
     "vicreg of blocks": lambda z: vicreg_variance(blocks(z)) + vicreg_covariance(blocks(z)),
     "nt_xent": lambda z: nt_xent(*z.chunk(2, -1), temperature=0.3),
+    "key_contrast": keys,
+    "barlow": redundancy,
+    "mixed_barlow": mixture,
+    "whitening": whitened,
+    "centre": centred,
 }
 
 

@@ -61,7 +61,9 @@ def write(
         "diagnostics": {} if failed else {"rankme": 10.0 + seed, "rankme_norm": 0.1, "std_min": 0.01, "std_mean": 0.1,
                                           "mean_cosine": 0.5, "collapsed": status == "collapsed", "collapse_step": None},
         "history": [],
-        "cost": {"params_m": 0.25, "pretrain_s": 10.0 + seed, "features_s": 1.0, "samples_per_s": 1000.0,
+        "cost": {"pflop": 2e-3, "gflop_encode": 0.01, "gflop_step": 0.02, "wall_s": 20.0 + seed, "step_ms_p50": 4.0,
+                 "step_ms_p95": 6.0, "data_wait": 0.125, "params_trained_m": 0.5, "params_m": 0.25,
+                 "pretrain_s": 10.0 + seed, "features_s": 1.0, "samples_per_s": 1000.0,
                  "peak_rss_mib": 500.0, "peak_device_mib": 0.0, "device": "cpu", "precision": "32-true"},
         "data": {"fingerprint": {"train": data}, "n_train": 100, "n_val": 50, "n_test": 240, "units_train": 10,
                  "units_val": 5, "units_test": 12},
@@ -114,6 +116,11 @@ def test_board_of_a_whole_grid(tmp_path: Path):
     assert only(tmp_path, "random_init")["d_random"] == ""
     assert (mae["n_seeds"], mae["status_counts"], mae["stale"]) == ("3", "ok:3", "no")
     assert (mae["rankme"], mae["device_s"], mae["params_m"], mae["peak_mem_mib"]) == ("11.00", "12.0", "0.2500", "500")
+    names = ("pflops", "gflop_encode", "gflop_step", "wall_s", "step_ms_p50", "step_ms_p95", "data_wait",
+             "params_trained_m", "device", "precision")  # fmt: skip
+    assert [mae[name] for name in names] == [
+        "2.0000e-03", "1.0000e-02", "2.0000e-02", "21.0", "4.00", "6.00", "0.125", "0.5000", "cpu", "32-true",
+    ]  # fmt: skip
     assert float(only(tmp_path, "chance")["mean"]) == pytest.approx(1 / 3, abs=1e-4)
 
 
@@ -141,11 +148,11 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path):
             write(tmp_path / "b", method, seed)
     for name in "ab":
         leaderboard.rebuild(tmp_path / name, stale=fresh)
-    first = {p.name: p.read_bytes() for p in (tmp_path / "a").glob("*.*")}
+    first = {p.name: p.read_bytes() for p in (tmp_path / "a").glob("*.*") if p.is_file()}
     assert set(first) == {"runs.csv", "leaderboard.csv", "leaderboard_ecg.csv", "leaderboard_ecg.md"}
-    assert first == {p.name: p.read_bytes() for p in (tmp_path / "b").glob("*.*")}
+    assert first == {p.name: p.read_bytes() for p in (tmp_path / "b").glob("*.*") if p.is_file()}
     leaderboard.rebuild(tmp_path / "a", "ecg", stale=fresh)
-    assert first == {p.name: p.read_bytes() for p in (tmp_path / "a").glob("*.*")}
+    assert first == {p.name: p.read_bytes() for p in (tmp_path / "a").glob("*.*") if p.is_file()}
 
 
 def test_smoke_never_enters_a_file(tmp_path: Path):

@@ -207,6 +207,19 @@ def test_supervised_ignores_unlabelled_rows() -> None:
     assert float(objective(Batch(batch.x, labels), 0.0).parts["wave"]) == 0
 
 
+def test_label_fractions_keep_the_share_of_every_class() -> None:
+    modality = sequence()
+    train = modality.data("train")
+    some_rows = made("supervised", modality, labels=0.1).select(train)
+    wanted = [round(0.1 * int((train.labels["wave"] == c).sum())) for c in range(2)]
+    assert torch.bincount(some_rows.labels["wave"]).tolist() == wanted
+    assert torch.equal(some_rows.x, made("supervised", modality, labels=0.1).select(train).x)
+    assert torch.bincount(made("supervised", modality, labels=1e-6).select(train).labels["wave"]).tolist() == [1, 1]
+    assert made("supervised", modality).select(train) is train
+    with pytest.raises(UsageError, match="share of the training rows"):
+        made("supervised", modality, labels=0.0)
+
+
 def test_gather_takes_the_named_rows() -> None:
     x = torch.arange(24.0).reshape(2, 4, 3)
     index = torch.tensor([[[0, 3]], [[2, 1]]])

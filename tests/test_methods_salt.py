@@ -53,6 +53,9 @@ def test_each_stage_trains_its_own_half() -> None:
         objective(some(), progress).total.backward()
         assert all(p.grad is not None and p.grad.any() for p in trained)
         assert all(p.grad is None for p in idle)
+        assert objective.first.backbone.training == (progress < 0.25)  # a frozen teacher drops nothing
+    objective.eval()(some(), 0.0)
+    assert not objective.first.backbone.training
 
 
 def test_the_second_stage_leaves_the_teacher_bit_identical_and_moves_the_student() -> None:

@@ -111,7 +111,7 @@ def test_columns_of_one_board(tmp_path: Path) -> None:
 
 
 def test_a_cheaper_row_is_on_the_front(tmp_path: Path) -> None:
-    cost = {"pretrain_s": 1.0, "features_s": 1.0}
+    cost = {"pflop": 1e-3}
     write(tmp_path, "ijepa", skill=0.8)
     write(tmp_path, "mae", skill=0.7, cost=cost)
     write(tmp_path, "lejepa", skill=0.6)

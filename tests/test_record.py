@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from benchmark import record
+from benchmark.atomic import HOST, atomic
 from jepakit.types import UsageError
 
 
@@ -127,6 +128,7 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[2], sys.argv[3]]
 import numpy as np
 from benchmark import record
+from benchmark.atomic import HOST, atomic
 from test_record import example
 print("ready", flush=True)
 n = 0
@@ -170,7 +172,14 @@ def test_preflight_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_preflight_spares_the_drafts_of_living_processes(tmp_path: Path) -> None:
     (tmp_path / "records").mkdir()
-    mine = tmp_path / "records" / f".a.json.{os.getpid()}.tmp"
-    mine.write_text("being written")
-    record.preflight(tmp_path)
-    assert mine.exists()
+    with atomic(tmp_path / "records" / "a.json") as file:
+        file.write(b"being written")
+        (mine,) = (tmp_path / "records").glob(".a.json.*.tmp")
+        # The same process number on another machine that shares the folder; one that nobody can have here.
+        foreign = mine.with_name(mine.name.replace(HOST, "0" * 8))
+        dead = mine.with_name(mine.name.replace(f".{os.getpid()}.", ".4194999."))
+        gone = foreign.with_name(foreign.name.replace(f".{os.getpid()}.", ".4194999."))
+        for path in (foreign, dead, gone):
+            path.write_text("")
+        record.preflight(tmp_path)
+        assert [path.exists() for path in (mine, foreign, dead, gone)] == [True, True, False, True]

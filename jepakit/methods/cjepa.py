@@ -58,6 +58,7 @@ class CJEPA(MaskedJEPA):
     paper="Mo & Tong 2024, arXiv 2410.19560",
     augmentation="none",
     training={"weight_decay": (0.04, 0.4), "betas": (0.9, 0.999)},
+    space={"recipe.beta": (1e-4, 1e-2, "log")},
 )
 def cjepa(
     modality: Modality,

@@ -33,6 +33,7 @@ from jepakit.types import Size, UsageError
     paper="Baevski et al. 2022, arXiv 2212.07525",
     augmentation="none",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.95), "clip": 4.0},
+    space={"recipe.hide": (0.5, 0.9, "linear")},
 )
 def data2vec(
     modality: Modality,

@@ -47,6 +47,7 @@ class DMTJEPA(MaskedJEPA):
     paper="Mo & Yun 2024, arXiv 2405.17995",
     augmentation="none",
     training={"weight_decay": (0.04, 0.4), "betas": (0.9, 0.999)},
+    space={"recipe.keep": (0.125, 0.5, "log")},
 )
 def dmt(
     modality: Modality,

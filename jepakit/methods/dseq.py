@@ -53,6 +53,7 @@ class DSeqJEPA(MaskedJEPA):
     paper="DSeq-JEPA 2025, github SkyShunsuke/DSeq-JEPA",
     augmentation="none",
     training={"weight_decay": (0.04, 0.4), "betas": (0.9, 0.999)},
+    space={"recipe.keep": (0.125, 0.5, "log")},
 )
 def dseq(
     modality: Modality,

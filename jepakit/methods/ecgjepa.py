@@ -27,6 +27,7 @@ from jepakit.types import Size
     paper="Weimann & Conrad 2024, ECG-JEPA",
     augmentation="none",
     training={"weight_decay": (0.01, 0.1), "betas": (0.9, 0.99), "eps": 1e-6},
+    space={"recipe.keep": (0.5, 2.0, "factor")},
 )
 def ecgjepa(
     modality: Modality,

@@ -51,6 +51,7 @@ class LeadPredictor(Predictor):
     paper="Kim 2024, arXiv 2410.08559",
     augmentation="none",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.blocks": (True, False, "choice")},
 )
 def ecgjepa_kim(
     modality: Modality,

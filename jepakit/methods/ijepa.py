@@ -35,6 +35,7 @@ from jepakit.types import Size, UsageError
     paper="Assran et al. 2023, arXiv 2301.08243",
     augmentation="none",
     training={"weight_decay": (0.04, 0.4), "betas": (0.9, 0.999)},
+    space={"recipe.keep": (0.125, 0.5, "log")},
 )
 def ijepa(
     modality: Modality,

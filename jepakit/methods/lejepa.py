@@ -69,6 +69,7 @@ class LeJEPA(Objective):
     paper="Balestriero & LeCun 2025, arXiv 2511.08544",
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.weight": (0.01, 0.2, "log")},
 )
 def lejepa(
     modality: Modality,

@@ -41,8 +41,11 @@ class SALT(MaskedJEPA):
             first.requires_grad_(True)  # Frozen has switched the teacher's gradients off; stage 1 needs them
 
     def forward(self, batch: Batch, progress: float) -> Losses:
-        if self.first is not None and stage_of(progress, self.stages)[0] == 0:
-            return self.first(batch, progress)
+        if self.first is not None:
+            learns = stage_of(progress, self.stages)[0] == 0
+            self.first.backbone.train(learns and self.training)  # what drops units while it learns is still afterwards
+            if learns:
+                return self.first(batch, progress)
         return super().forward(batch, progress)
 
     def encoder(self) -> Embedder:

@@ -30,6 +30,7 @@ from jepakit.windows import LocalWindows
     paper="Li et al. 2024, SAR-JEPA (github SAR-JEPA)",
     augmentation="none",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.hide": (0.5, 0.9, "linear")},
 )
 def sar(
     modality: Modality,

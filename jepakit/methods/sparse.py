@@ -61,6 +61,7 @@ class SparseJEPA(MaskedJEPA):
     paper="SparseJEPA 2025, arXiv 2504.16140",
     augmentation="none",
     training={"weight_decay": (0.04, 0.4), "betas": (0.9, 0.999)},
+    space={"recipe.weight": (1e-5, 1e-3, "log")},
 )
 def sparse(
     modality: Modality,

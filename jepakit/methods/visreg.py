@@ -47,6 +47,7 @@ class VISReg(Sketch):
     paper="VISReg 2026, arXiv 2606.02572",
     augmentation="modality-specific",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.weight": (0.005, 0.1, "log")},
 )
 def visreg(
     modality: Modality,

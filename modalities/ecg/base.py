@@ -21,6 +21,9 @@ class EcgModality(SignalModality):
     """An ECG data set: subclasses add ``dataset``, ``card``, ``tasks`` and ``read``."""
 
     name: ClassVar[str] = "ecg"
+    board = (
+        "ecgjepa", "ecgjepa-kim", "ijepa", "lejepa", "mae", "simclr", "supervised", "random_init", "raw_features",
+    )  # fmt: skip
 
     def views(self, batch: Batch) -> Batch:
         return batch.with_x(view(batch.x, self.rate))
