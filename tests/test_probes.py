@@ -97,39 +97,24 @@ def test_logistic_regression_equals_scikit_learn():
         size=(10, 10)
     )
     x = standardise(x.astype(np.float32), *standardiser(x.astype(np.float32)))
-    found = []
-    linear._logistic_path(x, y, CLASS, lambda chosen, weight, bias: found.append((chosen, x @ weight + bias)))
-    assert len(found) == 2 * len(linear.PENALTIES)
-    for chosen, logits in found:
-        weighting = None if chosen["weighting"] == "none" else "balanced"
-        oracle = LogisticRegression(C=1 / (600 * chosen["penalty"]), class_weight=weighting, max_iter=20_000, tol=1e-9)
+    found = list(linear.candidates(x, np.eye(3, dtype=np.float32)[y], False))
+    assert [weighting for weighting, _ in found] == ["none"] * 11 + ["balanced"] * 11
+    for weighting, one in found:
+        weights = None if weighting == "none" else "balanced"
+        oracle = LogisticRegression(C=1 / (600 * one.factor), class_weight=weights, max_iter=20_000, tol=1e-9)
         wanted = oracle.fit(x.astype(np.float64), y).predict_proba(x.astype(np.float64))
-        np.testing.assert_allclose(scipy.special.softmax(logits, 1), wanted, atol=0.02)
+        np.testing.assert_allclose(scipy.special.softmax(x @ one.weight + one.bias, 1), wanted, atol=0.02)
 
 
-def test_sigmoids_equal_scikit_learn():
+def test_regression_is_ridge():
+    """The published probe predicts what scikit-learn's Ridge does at the penalty that it chose."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(400, 6)).astype(np.float32)
-    y = (x[:, :2] + rng.normal(size=(400, 2)) > 0.5).astype(np.float32)
-    found = []
-    linear._logistic_path(x, y, KINDS["multilabel"], lambda chosen, weight, bias: found.append((chosen, weight)))
-    for chosen, weight in found:
-        for c in range(2):
-            oracle = LogisticRegression(C=1 / (400 * chosen["penalty"]), max_iter=5000, tol=1e-9).fit(x, y[:, c])
-            np.testing.assert_allclose(weight[:, c], oracle.coef_[0], atol=0.02 * np.abs(oracle.coef_).max() + 1e-3)
-
-
-def test_ridge_equals_scikit_learn():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(200, 8)).astype(np.float32)
-    x -= x.mean(0)
-    y = x @ rng.normal(size=8) + rng.normal(size=200) + 40
-    found = []
-    linear._ridge_path(x, y, KINDS["regression"], lambda chosen, weight, bias: found.append((chosen, weight, bias)))
-    for chosen, weight, bias in found[::6]:
-        oracle = Ridge(alpha=200 * chosen["penalty"]).fit(x.astype(np.float64), y)
-        np.testing.assert_allclose(weight, oracle.coef_, atol=1e-4)
-        assert bias == pytest.approx(oracle.intercept_, abs=1e-3)
+    x = rng.normal(size=(300, 8)).astype(np.float32)
+    y = x @ rng.normal(size=8) + rng.normal(size=300) + 40
+    fitted = registry.probes["linear"].make().fit(x[:200], y[:200], x[200:], y[200:], KINDS["regression"], 0)
+    mean, inverse = standardiser(x[:200])
+    oracle = Ridge(alpha=200 * fitted.chosen["penalty"]).fit(standardise(x[:200], mean, inverse).astype(float), y[:200])
+    np.testing.assert_allclose(fitted.predict(x), oracle.predict(standardise(x, mean, inverse)), atol=1e-3)
 
 
 def test_one_neighbour_equals_scikit_learn():
