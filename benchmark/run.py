@@ -123,7 +123,10 @@ def _stages(
     if facts is None or found is None or "encoder" in seen:
         objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
         if facts is None or not cache.load_encoder(cell.encoder_key, objective.encoder()):
-            facts, found = _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome), None
+            facts, found = (
+                _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome),
+                None,
+            )
             cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
         origin = probes.Source(objective.encoder(), modality, device)
         if found is None:

@@ -1,4 +1,4 @@
-"""Attentive probe: one learned query reads the frozen tokens by cross-attention, as V-JEPA is evaluated (Bardes et al. 2024).
+"""Attentive probe: one learned query reads the frozen tokens by cross-attention (V-JEPA, Bardes et al. 2024).
 
 Kept: pooled = q + attention(q; tokens), out = pooled + MLP(LayerNorm(pooled)), then a linear layer; AdamW on a
 warm-up and cosine; a bank of heads over learning rates and weight decays trained at once on the same batches (V-JEPA 2).
@@ -73,7 +73,7 @@ class Attentive(Probe):
                 group["lr"] = group["rate"] * schedule((step + 1) / steps)
             optimizer.zero_grad(set_to_none=True)
             raw = forward(stacked(bank), *ready(train[rows.numpy()]))
-            answer.loss(raw, target[rows.to(device)]).sum().backward()  # type: ignore[no-untyped-call]
+            answer.loss(raw, target[rows.to(device)]).sum().backward()
             optimizer.step()
             if step + 1 in looks:
                 outputs = predict(bank, ready, val)
@@ -141,9 +141,7 @@ def stacked(bank: list[Head]) -> dict[str, Tensor]:
     return {name: torch.stack([head.get_parameter(name) for head in bank]) for name in names}
 
 
-def forward(
-    p: dict[str, Tensor], x: Float[Tensor, "b n d"], real: Bool[Tensor, "b n"]
-) -> Float[Tensor, "bank b c"]:
+def forward(p: dict[str, Tensor], x: Float[Tensor, "b n d"], real: Bool[Tensor, "b n"]) -> Float[Tensor, "bank b c"]:
     """Outputs of every head of a bank for standardised tokens; padding is not attended to.
 
     The tokens are pooled before they are projected (attention weights add up to 1), which costs heads·d per token, not d².

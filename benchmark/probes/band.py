@@ -23,7 +23,7 @@ from torch import Tensor
 
 from benchmark.features import over
 from benchmark.probes import ridge
-from benchmark.probes.base import Choice, EncoderProbe, Fitted, Predict, standardise, standardiser
+from benchmark.probes.base import Choice, EncoderProbe, Fitted, Predict, standardise, standardiser, unit
 from jepakit.modality import Modality
 from jepakit.nn import Backbone, Embedder
 from jepakit.registry import probes
@@ -112,8 +112,4 @@ def _normaliser(norm: str, train: np.ndarray) -> Callable[[np.ndarray], np.ndarr
         return lambda x: standardise(x, mean, inverse)
     if norm == "none":
         return np.asarray
-    return _unit
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float32).tiny))
+    return unit

@@ -25,9 +25,9 @@ class Fitted:
     """A fitted probe: what it chose on validation, its validation score, and what it sees of a part → scores.
 
     Scores: (n, c) logits for class, dense and multi-label tasks, (n,) values for regression. A probe that sees the encoder
-    gives scores of every place for dense tasks, (n·places, c). ``arms``: further fits to be scored on test beside the headline, each a list
-    of draws whose mean score becomes the extra "<metric>_<arm>"; ``spread``: with a name, smallest, largest and standard
-    deviation of the arms become "<metric>_<spread>_min", "…_max" and "…_std".
+    gives scores of every place for dense tasks, (n·places, c). ``arms``: further fits to be scored on test beside the
+    headline, each a list of draws whose mean score becomes the extra "<metric>_<arm>"; ``spread``: with a name, smallest,
+    largest and standard deviation of the arms become "<metric>_<spread>_min", "…_max" and "…_std".
     """
 
     chosen: Mapping[str, Any]
@@ -138,6 +138,12 @@ def standardiser(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def standardise(x: np.ndarray, mean: np.ndarray, inverse: np.ndarray) -> np.ndarray:
     """(n, d) → float32 (n, d) with the statistics of ``standardiser``."""
     return np.asarray((x.astype(np.float32) - mean) * inverse)
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    """Rows (n, d) scaled to length 1; a row of zeros stays."""
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(np.divide(x, norm, out=np.zeros_like(x), where=norm > 0))
 
 
 def subsample(n: int, most: int, seed: int) -> np.ndarray:

@@ -112,7 +112,9 @@ def evaluate(
         if source is None:
             raise ValueError(f"probe '{probe_name}' sees the encoder: give its source")
         guided: EncoderProbe = entry.make()
-        fitted = guided.fit(_copied(source.encoder), _blinded(source.modality), train.x, val.x, task, seed, source.device)
+        fitted = guided.fit(
+            _copied(source.encoder), _blinded(source.modality), train.x, val.x, task, seed, source.device
+        )
     else:
         probe: Probe = entry.make()
         fitted = probe.fit(train.x, train.label, val.x, val.label, task, seed, val.record)

@@ -167,7 +167,7 @@ def _training(
             group["lr"] = schedule((step + 1) / STEPS)
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        answer.loss(model(batch), target[rows.to(device)].flatten(0, 1)).backward()  # type: ignore[no-untyped-call]
+        answer.loss(model(batch), target[rows.to(device)].flatten(0, 1)).backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         if (step + 1) % (STEPS // LOOKS) == 0:

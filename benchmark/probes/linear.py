@@ -1,4 +1,4 @@
-"""Linear probe: logistic regression (class, multi-label, per token) or ridge (regression), penalty and weighting by validation.
+"""Linear probe: logistic regression (class, multi-label) or ridge (regression), penalty and weighting by validation.
 
 The published default. Features are standardised on train. Classes: multinomial, with and without class weights;
 multi-label: independent sigmoids; per-token tasks: one row per labelled token. The L2 penalties are a path from strong to
