@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmark run | hpo | ls | board | verify``; bad input: one sentence, exit code 3."""
+"""The command line: ``python -m benchmark run | hpo | ls | board | verify | band``; bad input: one sentence, exit code 3."""
 
 from __future__ import annotations
 
@@ -16,9 +16,22 @@ from rich.console import Console
 from rich.markup import escape
 
 import jepakit
-from benchmark import budget, estimate, grid, leaderboard, listing, plan, plugin, record, request, stale, verify
+from benchmark import (
+    budget,
+    estimate,
+    grid,
+    leaderboard,
+    listing,
+    plan,
+    plugin,
+    record,
+    request,
+    stability,
+    stale,
+    verify,
+)
 from benchmark.board import Stale, boards
-from benchmark.cell import Cell
+from benchmark.cell import Cell, is_stale
 from benchmark.grid import Interrupted, Options
 from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
@@ -93,6 +106,8 @@ def parser() -> Parser:
     )
     check = commands.add_parser("verify", parents=[shared], help="compute rows again from their stored predictions")
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
+    band = commands.add_parser("band", parents=[shared], help="does the ranking survive another probing protocol?")
+    band.add_argument("words", nargs="*", metavar="modality key=value", help="modality, dataset=… and preset=…")
     return top
 
 
@@ -101,7 +116,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command not in ("run", "hpo")):
+    if options or (rest and chosen.command not in ("run", "hpo", "band")):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         chosen.words = [*chosen.words, *rest]
@@ -126,10 +141,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _verify(chosen, console)
         if chosen.command == "hpo":
             return _hpo(chosen, root, console)
+        if chosen.command == "band":
+            return _band(chosen, console)
         return _run(chosen, root, console)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
+
+
+def _band(chosen: argparse.Namespace, console: Console) -> int:
+    asked = request.parse(chosen.words)
+    for dataset in asked.datasets:
+        fresh = [one for one in record.load_all(chosen.results, asked.modality) if not is_stale(one)]
+        found = stability.rank_stability(fresh, dataset, asked.preset)
+        if not found:
+            raise UsageError(
+                f"{asked.modality}/{dataset} has no two ranked methods with fresh scores of the probe 'band' at preset "
+                f"{asked.preset}; run them first: run {asked.modality} dataset={dataset} preset={asked.preset} probe=band"
+            )
+        for one in found:
+            console.print(stability.table(one))
+    return OK
 
 
 def known_modality(name: str) -> str:

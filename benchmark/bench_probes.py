@@ -104,7 +104,7 @@ def denormals(dim: int, rows: int, classes: int, rounds: int) -> list[dict[str, 
     """One evaluation of loss and gradient on confident rows (logits of deviation 20), with and without flushing."""
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.normal(size=(rows, dim)).astype(np.float32))
-    loss = logreg._Loss(x, np.eye(classes, dtype=np.float32)[rng.integers(0, classes, rows)], False)
+    loss = logreg.Loss(x, np.eye(classes, dtype=np.float32)[rng.integers(0, classes, rows)], False, np.ones(rows))
     weight = 20 * rng.normal(size=(classes, dim + 1)) / np.sqrt(dim)
     cpu: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(rounds):

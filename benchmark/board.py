@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ __all__ = ["Board", "Line", "Measure", "Name", "Record", "Stale", "boards", "dat
 BUDGET = ("limit", "size.", "train.steps", "train.batch_size", "train.accumulate", "budget")
 # Steps of a row on a board of equal FLOPs or seconds: they follow from the board, so they make neither boards nor rows.
 STEPS = "budget.steps"
+# Extras that are measures of their own: the other pooling of windows, and the arms of the few-shot probe. The others
+# (classes left out, variants of the protocol band) stay in records and runs.csv.
+EXTRA = re.compile(r"max|mean|[0-9]+(shot|pct)")
 # Overrides that change which numbers exist, never a number; or that follow from others.
 SILENT = ("probe", STEPS)
 
@@ -165,6 +169,6 @@ def _measures(rows: Sequence[Row]) -> list[Measure]:
         probe = (int(score["probe"] != "linear"), score["probe"])
         found.add(Measure(*place, False, *probe, score["metric"], score["metric"]))
         for extra in score.get("extras") or {}:
-            if extra in (f"{score['metric']}_max", f"{score['metric']}_mean"):
+            if extra.startswith(f"{score['metric']}_") and EXTRA.fullmatch(extra.removeprefix(f"{score['metric']}_")):
                 found.add(Measure(*place, True, *probe, extra, score["metric"]))
     return sorted(found)

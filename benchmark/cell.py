@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
 
 from benchmark import budget, source, tuned, values
@@ -77,7 +75,7 @@ class Cell:
     def identity(self) -> dict[str, Any]:
         """Everything that can change a number of this cell, as plain JSON; no paths, no device names."""
         full = self.pretraining()
-        scoring = [source.CHECKOUT / name for name in SCORING] + [file_of(probes[name]) for name in self.probes]
+        scoring = [source.CHECKOUT / name for name in SCORING] + [probes[name].source for name in self.probes]
         full["code"]["scoring"] = source.digest(scoring)
         full |= {"preset": self.preset, "probes": list(self.probes)}
         if self.budget != "samples":  # a row with the steps of the preset still belongs to another board
@@ -110,14 +108,9 @@ def hash_of(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def file_of(entry: Entry[Any]) -> Path:
-    """The file that defines a registered thing, seen through decorators."""
-    return Path(inspect.getfile(inspect.unwrap(entry.make)))
-
-
 def code_of(entry: Entry[Any]) -> str:
     """Hash of the file that defines a registered thing and of all project modules it imports."""
-    return source.digest([file_of(entry)])
+    return source.digest([entry.source])
 
 
 def resolve(

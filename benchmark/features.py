@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.atomic import atomic
 from jepakit.modality import Modality
@@ -24,7 +24,8 @@ HALF_ABOVE = 1 << 30
 
 @dataclass(frozen=True)
 class Features:
-    """What probes see of a part. pooled: (n, d) float32; tokens: (n, tokens, d) float32 or float16, or None."""
+    """What probes see of a part. pooled: (n, d) float32; tokens: (n, tokens, d) float32 or float16, NaN
+    where a token is padding, or None."""
 
     pooled: np.ndarray
     tokens: np.ndarray | None = None
@@ -34,25 +35,77 @@ class Features:
 
 
 def extract(
-    encoder: Embedder, modality: Modality, data: Data, *, device: str, batch_size: int = 512, tokens: bool = False
+    encoder: Embedder,
+    modality: Modality,
+    data: Data,
+    *,
+    device: str,
+    batch_size: int = 512,
+    tokens: bool = False,
+    dense: bool = False,
 ) -> Features:
     """Features of every row of ``data``, in its order: ``encoder.embed`` and, if asked, ``encoder.tokens``.
 
-    Runs in evaluation and inference mode with autocast and TF32 off and without augmentation; the encoder is moved to
-    ``device`` and its training mode is restored. Running out of memory halves the batch, which changes nothing in the
-    result. ``modality`` is only named in the error: ValueError when a feature is not finite.
+    ``dense``: the tokens are brought to the places of dense labels (``placed``); otherwise they are so where they can be,
+    so that all rows of a board offer a probe the same places, and NaN where a token is padding. For the rest see ``over``.
+    Raises ValueError when a feature is not finite, and for ``dense`` tokens that cannot be placed.
+    """
+
+    def both(batch: Batch) -> list[np.ndarray]:
+        if not tokens and not dense:
+            return [_array(encoder.embed(batch))]
+        every = encoder.tokens(batch)
+        # Both come from one pass unless an encoder pools in a way of its own.
+        plain = type(encoder).embed is Embedder.embed
+        mean = every.mean() if plain else encoder.embed(batch)
+        x = _shown(every, modality.grid, dense)
+        return [_array(mean), _array(x, half=x.shape[1] * x.shape[2] * 4 * len(data) > HALF_ABOVE)]
+
+    found = over(encoder, data, both, device=device, batch_size=batch_size)
+    features = Features(*found) if found else Features(np.zeros((0, 0), np.float32))
+    bad = ~np.isfinite(features.pooled)
+    if bad.any():
+        raise ValueError(
+            f"{modality.name}/{modality.dataset}: {int(bad.any(1).sum())} of {len(bad)} rows have non-finite features "
+            f"(first row {int(bad.any(1).argmax())}, dimension {int(bad.any(0).argmax())})"
+        )
+    if features.tokens is not None:
+        padding = np.isnan(features.tokens).all(-1) & (not dense)
+        if not np.isfinite(features.tokens[~padding]).all():
+            raise ValueError(f"{modality.name}/{modality.dataset}: non-finite token features")
+    return features
+
+
+def over(
+    encoder: nn.Module,
+    data: Data,
+    function: Callable[[Batch], list[np.ndarray]],
+    *,
+    device: str,
+    batch_size: int = 512,
+) -> list[np.ndarray]:
+    """What ``function`` gives for batches of ``data`` in order, each of its arrays joined; [] without rows.
+
+    Runs in evaluation and inference mode with autocast and TF32 off and without augmentation or labels; the encoder is
+    moved to ``device`` and its training mode is restored. Running out of memory halves the batch, which changes nothing in
+    the result.
     """
     training = encoder.training
     encoder.to(device).eval()
     cpu_rows = torch.arange(len(data))
-    pooled: list[np.ndarray] = []
-    token: list[np.ndarray] = []
+    pieces: list[list[np.ndarray]] = []
+    kind = torch.device(device).type
     try:
         start, size = 0, max(1, min(batch_size, len(data)))
         while start < len(data):
             try:
                 batch = _to(data.batch(cpu_rows[start : start + size]), device)
-                mean, every = _embed(encoder, batch, tokens, modality.grid, device)
+                with (
+                    torch.inference_mode(),
+                    torch.autocast(kind, enabled=False),
+                    torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False),
+                ):
+                    pieces.append(function(batch))
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error) or size == 1:
                     raise
@@ -60,25 +113,10 @@ def extract(
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
                 continue
-            pooled.append(_array(mean))
-            if every is not None:
-                row = every.shape[1] * every.shape[2] * 4
-                token.append(_array(every, half=row * len(data) > HALF_ABOVE))
             start += size
     finally:
         encoder.train(training)
-    features = Features(
-        np.concatenate(pooled) if pooled else np.zeros((0, 0), np.float32), np.concatenate(token) if token else None
-    )
-    bad = ~np.isfinite(features.pooled)
-    if bad.any():
-        raise ValueError(
-            f"{modality.name}/{modality.dataset}: {int(bad.any(1).sum())} of {len(bad)} rows have non-finite features "
-            f"(first row {int(bad.any(1).argmax())}, dimension {int(bad.any(0).argmax())})"
-        )
-    if features.tokens is not None and not np.isfinite(features.tokens).all():
-        raise ValueError(f"{modality.name}/{modality.dataset}: non-finite token features")
-    return features
+    return [np.concatenate(one) for one in zip(*pieces, strict=True)]
 
 
 def placed(tokens: Tokens, grid: tuple[int, ...]) -> Float[Tensor, "b n d"]:
@@ -98,21 +136,16 @@ def placed(tokens: Tokens, grid: tuple[int, ...]) -> Float[Tensor, "b n d"]:
     return x
 
 
-def _embed(
-    encoder: Embedder, batch: Batch, tokens: bool, grid: tuple[int, ...], device: str
-) -> tuple[Tensor, Tensor | None]:
-    kind = torch.device(device).type
-    with (
-        torch.inference_mode(),
-        torch.autocast(kind, enabled=False),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False),
-    ):
-        if not tokens:
-            return encoder.embed(batch), None
-        every = encoder.tokens(batch)
-        # Both come from one pass unless an encoder pools in a way of its own.
-        plain = type(encoder).embed is Embedder.embed
-        return (every.mean() if plain else encoder.embed(batch)), placed(every, grid)
+def _shown(tokens: Tokens, grid: tuple[int, ...], dense: bool) -> Float[Tensor, "b n d"]:
+    try:
+        x = placed(tokens, grid)
+    except ValueError:
+        if dense:
+            raise
+        x = tokens.x
+    if dense or tokens.valid is None or x.shape[1] != tokens.x.shape[1]:
+        return x
+    return x.masked_fill(~tokens.valid[..., None], float("nan"))
 
 
 def _to(batch: Batch, device: str) -> Batch:

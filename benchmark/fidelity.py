@@ -15,7 +15,6 @@ from typing import Any
 
 from benchmark import CHECKOUT
 from benchmark.atomic import write_bytes
-from benchmark.cell import file_of
 from jepakit.registry import Entry, methods
 
 PAGE = CHECKOUT / "docs" / "fidelity.md"
@@ -61,7 +60,7 @@ def section(names: list[str], entry: Entry[Any]) -> Iterator[str]:
     for name in FIELDS:
         if name in fields:
             yield f"- *{name}:* {fields[name]}"
-    path = file_of(entry)
+    path = entry.source
     if path.is_relative_to(CHECKOUT):
         place = path.relative_to(CHECKOUT).as_posix()
         yield f"- *File:* [`{place}`](../{place})"
@@ -74,7 +73,7 @@ def page() -> str:
 
     files: dict[Path, list[str]] = {}
     for name in methods:
-        path = file_of(methods[name])
+        path = methods[name].source
         if path.is_relative_to(CHECKOUT):  # a plugin of the moment is nobody else's business
             files.setdefault(path, []).append(name)
     rank = {"jepa": 0, "mae": 1, "contrastive": 2, "supervised": 3, "reference": 4}

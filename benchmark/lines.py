@@ -100,7 +100,7 @@ class Measure:
     nuisance: bool
     minor: bool  # not the headline task
     task: str
-    extra: bool  # a second way to pool windows, for which no predictions are stored
+    extra: bool  # a second way to pool windows or an arm of a probe, for which no predictions are stored
     probe_order: int
     probe: str
     metric: str

@@ -167,6 +167,11 @@ def _macro_f1(sums: np.ndarray) -> np.ndarray:
     )  # a class neither true nor predicted is left out, as scikit-learn does
 
 
+def _miou(sums: np.ndarray) -> np.ndarray:
+    hit, true, guess = _split(sums)
+    return nanmean(_ratio(hit, true + guess - hit))
+
+
 def _error_sums(labels: np.ndarray, scores: np.ndarray, codes: np.ndarray, units: int) -> np.ndarray:
     y = labels.astype(np.float64)
     y = y - y.mean()  # R² does not see a shift, and the sums keep their digits
@@ -209,6 +214,14 @@ def _macro_f1_of(labels: np.ndarray, scores: np.ndarray) -> float:
     return float(sklearn.metrics.f1_score(labels, predicted, average="macro", zero_division=0))
 
 
+def _miou_of(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Mean over classes of intersection over union of all rows (tokens, cells); a class neither true nor predicted is
+    left out, one that is only predicted counts 0."""
+    _single(labels, "miou")
+    sums = _class_sums(labels, scores, np.zeros(len(labels), dtype=np.int64), 1)
+    return float(_miou(sums)[0])
+
+
 def _macro_auroc_of(labels: np.ndarray, scores: np.ndarray) -> float:
     return float(nanmean(auroc_by_class(labels, scores)))
 
@@ -236,6 +249,12 @@ def _f1_chance(labels: np.ndarray) -> float:
     return float(share.mean())  # drawing from the class prior: precision = recall = p; beats "always the majority"
 
 
+def _miou_chance(labels: np.ndarray) -> float:
+    share = _priors(labels)
+    # "Always the majority" has that class's share as its IoU and 0 elsewhere; drawing from the prior p²/(2p - p²) each.
+    return float(max(share.max() / len(share), (share / (2 - share)).mean()))
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -248,6 +267,7 @@ METRICS: dict[str, Metric] = {
             additive=Additive(_class_sums, _balanced),
         ),
         Metric("macro_f1", _macro_f1_of, "label", True, _f1_chance, additive=Additive(_class_sums, _macro_f1)),
+        Metric("miou", _miou_of, "label", True, _miou_chance, additive=Additive(_class_sums, _miou)),
         Metric("macro_auroc", _macro_auroc_of, "score", True, lambda y: 0.5),
         Metric(
             "r2", _r2_of, "score", True, lambda y: 0.0, (-np.inf, 1.0), additive=Additive(_error_sums, _r2),

@@ -121,10 +121,12 @@ def _stages(
     rows: dict[Part, Data] = {part: modality.windows(modality.data(part)) for part in PARTS}
     outcome.data = describe_data(rows)
     dense = any(task.kind == "dense" for task in modality.tasks)
+    seen = {probes.sees(name) for name in cell.probes}
+    tokens = dense or "tokens" in seen
     facts = None if force else cache.facts(cell.encoder_key)
-    found = cache.load_features(cell.feature_key, rows, dense) if facts else None
-    encoder = None
-    if facts is None or found is None or any(map(on_pairs, cell.probes)):
+    found = cache.load_features(cell.feature_key, rows, tokens) if facts else None
+    origin = None
+    if facts is None or found is None or "encoder" in seen or any(map(on_pairs, cell.probes)):
         objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
         if facts is None or not cache.load_encoder(cell.encoder_key, objective.encoder()):
             facts, found = (
@@ -132,27 +134,29 @@ def _stages(
                 None,
             )
             cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
-        encoder = objective.encoder()
-    if found is None:
-        assert encoder is not None
-        say("features", PRETRAIN_SHARE, "")
-        start = time.perf_counter()
-        found = {part: features.extract(encoder, modality, rows[part], device=device, tokens=dense) for part in PARTS}
-        facts["cost"]["features_s"] = time.perf_counter() - start
-        cache.save_encoder(cell.encoder_key, encoder, facts)
-        cache.save_features(cell.feature_key, found)
+        origin = probes.Source(objective.encoder(), modality, device)
+        if found is None:
+            say("features", PRETRAIN_SHARE, "")
+            start = time.perf_counter()
+            found = {
+                part: features.extract(origin.encoder, modality, rows[part], device=device, tokens=tokens, dense=dense)
+                for part in PARTS
+            }
+            facts["cost"]["features_s"] = time.perf_counter() - start
+            cache.save_encoder(cell.encoder_key, origin.encoder, facts)
+            cache.save_features(cell.feature_key, found)
     outcome.facts = facts
     outcome.cost |= facts["cost"]
     _diagnose(found["val"], facts, outcome)
     start = time.perf_counter()
-    _score(cell, modality.tasks, tuple(n for n in cell.probes if not on_pairs(n)), found, rows, say, outcome)
+    _score(cell, modality.tasks, tuple(n for n in cell.probes if not on_pairs(n)), found, rows, origin, say, outcome)
     for name in filter(on_pairs, cell.probes):
         relative = registry.probes[name].make
         if asked := relative.tasks(modality):
-            assert encoder is not None
+            assert origin is not None
             say("probe", 1.0, f"pairs of views for {name}")
-            views, labelled = relative.extract(encoder, modality, rows, seed=cell.seed, device=device)
-            _score(cell, asked, (name,), views, labelled, say, outcome)
+            views, labelled = relative.extract(origin.encoder, modality, rows, seed=cell.seed, device=device)
+            _score(cell, asked, (name,), views, labelled, None, say, outcome)
     outcome.cost["probe_s"] = time.perf_counter() - start
     outcome.cost |= _flops(cell, modality, cache.results)
     say("done", 1.0, "")
@@ -233,13 +237,14 @@ def _score(
     names: tuple[str, ...],
     found: Mapping[Part, Features],
     rows: Mapping[Part, Data],
+    origin: probes.Source | None,
     say: Say,
     outcome: Outcome,
 ) -> None:
     pairs = [(task, probe) for task in tasks for probe in names if task.kind in kinds(probe)]
     for i, (task, probe) in enumerate(pairs):
         say("probe", PRETRAIN_SHARE + (1 - PRETRAIN_SHARE) * (i + 1) / (len(pairs) + 1), f"{probe} on {task.name}")
-        score = probes.evaluate(probe, found, rows, task, cell.seed)
+        score = probes.evaluate(probe, found, rows, task, cell.seed, origin)
         outcome.scores.append(
             {
                 "task": task.name,

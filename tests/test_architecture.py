@@ -12,7 +12,6 @@ import pytest
 
 import baselines
 import jepakit.methods
-from benchmark.cell import file_of
 from jepakit.registry import methods
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,7 +126,7 @@ def test_a_method_says_what_it_is_and_how_it_differs(name: str) -> None:
 @pytest.mark.parametrize("name", methods.names())
 def test_a_method_is_traced_to_its_own_file(name: str) -> None:
     """The hash of this file is part of a result's identity."""
-    assert file_of(methods[name]).parent in METHOD_FOLDERS
+    assert methods[name].source.parent in METHOD_FOLDERS
 
 
 @pytest.mark.parametrize("folder", ["jepakit", "baselines", "modalities"])

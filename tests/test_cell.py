@@ -179,9 +179,9 @@ def test_the_place_of_the_checkout_does_not_enter(project: Path, tmp_path_factor
 
 def test_a_method_is_found_in_its_own_file_through_decorators(checkout: Path) -> None:
     # The test run wraps every function of jepakit with shape checks; the wrapper's file must not be hashed instead.
-    assert cells.file_of(methods["ecgjepa"]) == checkout / "jepakit/methods/ecgjepa.py"
-    assert cells.file_of(methods["mae"]) == checkout / "baselines/mae.py"
-    assert cells.file_of(datasets["ecg/mitbih"]) == checkout / "modalities/ecg/mitbih.py"
+    assert methods["ecgjepa"].source == checkout / "jepakit/methods/ecgjepa.py"
+    assert methods["mae"].source == checkout / "baselines/mae.py"
+    assert datasets["ecg/mitbih"].source == checkout / "modalities/ecg/mitbih.py"
     files = {
         path.relative_to(checkout).as_posix() for path in source.closure([checkout / "jepakit/methods/ecgjepa.py"])
     }

@@ -208,5 +208,5 @@ def test_every_method_is_on_the_fidelity_page() -> None:
     from jepakit.registry import methods
 
     text = fidelity.page()
-    own = [name for name in methods if fidelity.file_of(methods[name]).is_relative_to(ROOT / "jepakit")]
+    own = [name for name in methods if methods[name].source.is_relative_to(ROOT / "jepakit")]
     assert own and all(f"`{name}`" in text for name in own)

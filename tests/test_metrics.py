@@ -19,6 +19,8 @@ def test_hand_computed_values():
     assert get("balanced_accuracy")(LABELS, GUESS) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
     # F1: class 0: 2·2/(3+2), class 1: 2·1/(2+2), class 2: 2·1/(1+2)
     assert get("macro_f1")(LABELS, GUESS) == pytest.approx((4 / 5 + 1 / 2 + 2 / 3) / 3)
+    # IoU: class 0: 2/(3+2-2), class 1: 1/(2+2-1), class 2: 1/(1+2-1)
+    assert get("miou")(LABELS, GUESS) == pytest.approx((2 / 3 + 1 / 3 + 1 / 2) / 3)
     y, p = np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 5.0])
     assert get("rmse")(y, p) == pytest.approx(np.sqrt(4 / 3))
     assert get("r2")(y, p) == pytest.approx(1 - 4 / 2)
@@ -34,6 +36,15 @@ def test_a_class_without_both_outcomes_is_left_out_and_counted():
     assert get("macro_auroc")(labels, scores) == 1.0
     assert metrics.left_out(labels, 3) == 2
     assert np.isnan(get("macro_auroc")(labels[:, 1:], scores[:, 1:]))
+
+
+def test_iou_leaves_out_what_is_neither_true_nor_predicted():
+    labels, guess = np.array([0, 0, 2, 2]), np.array([0, 2, 2, 2])
+    assert get("miou")(labels, np.eye(9)[guess]) == pytest.approx((1 / 2 + 2 / 3) / 2)  # of nine classes two occur
+    assert get("miou")(labels, np.array([0, 1, 2, 2])) == pytest.approx((1 / 2 + 0 + 1) / 3)  # 1 is only predicted
+    rng = np.random.default_rng(0)
+    labels, guess = rng.integers(0, 5, 400), rng.integers(0, 5, 400)
+    assert get("miou")(labels, guess) == pytest.approx(sklearn.metrics.jaccard_score(labels, guess, average="macro"))
 
 
 def test_auroc_equals_scikit_learn_with_ties_and_weights():
@@ -58,13 +69,13 @@ def test_one_versus_rest_auroc_of_class_labels():
     assert get("macro_auroc")(labels, np.log(share)) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"])
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "macro_f1", "miou", "macro_auroc"])
 def test_one_hot_scores_are_perfect(name: str):
     labels = np.random.default_rng(0).integers(0, 5, 400)
     assert get(name)(labels, np.eye(5)[labels]) == 1.0
 
 
-@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"])
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "macro_f1", "miou", "macro_auroc"])
 def test_shuffled_scores_are_at_chance_within_binomial_error(name: str):
     rng = np.random.default_rng(3)
     labels = rng.permutation(np.repeat(np.arange(4), 1000))
@@ -81,6 +92,11 @@ def test_chance_is_what_a_label_blind_guesser_gets():
     assert get("balanced_accuracy").chance(labels) == pytest.approx(get("balanced_accuracy")(labels, majority))
     assert get("macro_f1").chance(labels) == pytest.approx(get("macro_f1")(labels, prior), abs=0.01)
     assert get("macro_f1").chance(labels) >= get("macro_f1")(labels, majority)
+    assert get("miou").chance(labels) == pytest.approx(
+        max(get("miou")(labels, guess) for guess in (majority, prior)), abs=0.01
+    )
+    even = np.arange(30_000) % 3
+    assert get("miou").chance(even) == pytest.approx(get("miou")(even, rng.permutation(even)), abs=0.01)
     y = rng.normal(5, 2, 1000)
     mean = np.full_like(y, y.mean())
     assert get("rmse").chance(y) == pytest.approx(get("rmse")(y, mean))

@@ -24,7 +24,7 @@ def unbalanced(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
     return standardise(x, *standardiser(x)), y
 
 
-@pytest.mark.parametrize(("tolerance", "within"), [(1e-6, 2e-3), (logreg.TOLERANCE, 0.05)])
+@pytest.mark.parametrize(("tolerance", "within"), [(1e-5, 2e-3), (logreg.TOLERANCE, 0.05)])
 def test_every_penalty_equals_scikit_learn(tolerance: float, within: float):
     x, y = unbalanced()
     found = list(logreg.path(x, np.eye(3, dtype=np.float32)[y], False, tolerance=tolerance))
@@ -42,7 +42,7 @@ def test_sigmoids_equal_scikit_learn():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 6)).astype(np.float32)
     y = (x[:, :2] + rng.normal(size=(400, 2)) > 0.5).astype(np.float32)
-    for one in logreg.path(x, y, True, tolerance=1e-6):
+    for one in logreg.path(x, y, True, tolerance=1e-5):
         for c in range(2):
             oracle = LogisticRegression(C=1 / (400 * one.penalty), max_iter=5000, tol=1e-9).fit(x, y[:, c])
             np.testing.assert_allclose(one.weight[:, c], oracle.coef_[0], atol=2e-3 * np.abs(oracle.coef_).max())
@@ -52,8 +52,8 @@ def test_sigmoids_equal_scikit_learn():
 def test_a_warm_path_ends_where_a_cold_start_does():
     x, y = unbalanced()
     target = np.eye(3, dtype=np.float32)[y]
-    warm = list(logreg.path(x, target, False, tolerance=1e-6))[9]
-    (cold,) = logreg.path(x, target, False, (warm.factor,), tolerance=1e-6)
+    warm = list(logreg.path(x, target, False, tolerance=1e-5))[9]
+    (cold,) = logreg.path(x, target, False, (warm.factor,), tolerance=1e-5)
     one, other = (scipy.special.softmax(x @ found.weight + found.bias, 1) for found in (warm, cold))
     np.testing.assert_allclose(one, other, atol=2e-3)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,14 +13,16 @@ import scipy.special
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
+from torch import nn
 
 import benchmark.probes.linear as linear
 from benchmark.features import Features
 from benchmark.metrics import get
-from benchmark.probes import Fitted, Probe, Sealed, SealedError, evaluate
+from benchmark.probes import EncoderProbe, Fitted, Probe, Sealed, SealedError, Source, evaluate, sees
 from benchmark.probes.base import pool, standardise, standardiser
 from jepakit import registry
-from jepakit.types import PARTS, Data, DataError, Part, Task, UsageError
+from jepakit.nn import Embedder
+from jepakit.types import PARTS, Batch, Data, DataError, Part, Task, Tokens, UsageError
 
 CLASS = Task("shape", "class", "macro_f1", ("a", "b", "c"))
 KINDS = {
@@ -29,10 +32,13 @@ KINDS = {
     "dense": Task("waves", "dense", "macro_f1", ("a", "b", "c")),
 }
 PROBES = ("linear", "knn", "ridge", "logreg")
-PAIRS = [(probe, kind) for probe in PROBES for kind in KINDS if kind in registry.probes[probe].info["kinds"]]
+EVERY = (*PROBES, "fewshot", "attentive", "finetune", "band")
+PAIRS = [(probe, kind) for probe in EVERY for kind in KINDS if kind in registry.probes[probe].info["kinds"]]
 
 
-def problem(kind: str, *, shuffle: bool = False, noise: float = 0.3, sizes: tuple[int, ...] = (400, 200, 300)):
+def problem(
+    kind: str, *, shuffle: bool = False, noise: float = 0.3, sizes: tuple[int, ...] = (400, 200, 300), tokens_too=False
+):
     """Features that carry the labels of the kind linearly, in a rotated space with an offset."""
     features: dict[Part, Features] = {}
     data: dict[Part, Data] = {}
@@ -54,19 +60,33 @@ def problem(kind: str, *, shuffle: bool = False, noise: float = 0.3, sizes: tupl
             label = rng.permuted(label, axis=0) if kind != "multilabel" else label[rng.permutation(n)]
         x = (4 * code @ direction + noise * rng.normal(size=(n, tokens, 12))) @ mix + 10
         x = x.astype(np.float32)
-        features[part] = Features(x.mean(1), x if kind == "dense" else None)
+        features[part] = Features(x.mean(1), x if kind == "dense" or tokens_too else None)
         column = torch.from_numpy(label if kind == "dense" else label[:, 0])
         column = column.float() if kind in ("multilabel", "regression") else column.long()
         data[part] = Data(
-            torch.zeros(n, 1), {KINDS[kind].name: column}, np.char.add("p", (np.arange(n) // 4).astype(str))
+            torch.from_numpy(x), {KINDS[kind].name: column}, np.char.add("p", (np.arange(n) // 4).astype(str))
         )
     return features, data
 
 
+@pytest.mark.parametrize("probe", [probe for probe, kind in PAIRS if kind == "class"])
+def test_one_hot_labels_give_one(probe: str):
+    """Features that are the labels: every probe scores exactly 1 on the other parts."""
+    features: dict[Part, Features] = {}
+    data: dict[Part, Data] = {}
+    for seed, (part, n) in enumerate(zip(PARTS, (300, 120, 150), strict=True)):
+        label = np.random.default_rng(seed).integers(0, 3, n)
+        x = np.eye(12, dtype=np.float32)[label][:, None]
+        features[part] = Features(x[:, 0], x)
+        data[part] = Data(torch.from_numpy(x), {"shape": torch.from_numpy(label)}, np.arange(n).astype(str))
+    score = evaluate(probe, features, data, CLASS, 0, origin(data))
+    assert score.value == score.val == 1.0
+
+
 @pytest.mark.parametrize(("probe", "kind"), PAIRS)
 def test_separable_labels_are_found(probe: str, kind: str):
-    features, data = problem(kind)
-    score = evaluate(probe, features, data, KINDS[kind], 0)
+    features, data = problem(kind, tokens_too=True)
+    score = evaluate(probe, features, data, KINDS[kind], 0, origin(data, 5))
     # Neighbours by cosine see directions, not lengths: a value along one line is found only roughly.
     least = 0.99 if kind != "regression" else 0.7 if probe == "knn" else 0.95
     assert min(score.value, score.val) > least - 0.02 and score.chosen
@@ -80,8 +100,8 @@ def test_separable_labels_are_found(probe: str, kind: str):
 
 @pytest.mark.parametrize(("probe", "kind"), PAIRS)
 def test_shuffled_labels_are_at_chance(probe: str, kind: str):
-    features, data = problem(kind, shuffle=True, sizes=(400, 400, 1000))
-    score = evaluate(probe, features, data, KINDS[kind], 0)
+    features, data = problem(kind, shuffle=True, sizes=(400, 400, 1000), tokens_too=True)
+    score = evaluate(probe, features, data, KINDS[kind], 0, origin(data, 5))
     chance = get(score.metric).chance(score.labels)
     # Four standard errors of a share of 1/3 over 1,000 rows; F1 of three even classes and AUROC vary less or alike.
     margin = 4 * np.sqrt(1 / 3 * 2 / 3 / 1000)
@@ -97,39 +117,24 @@ def test_logistic_regression_equals_scikit_learn():
         size=(10, 10)
     )
     x = standardise(x.astype(np.float32), *standardiser(x.astype(np.float32)))
-    found = []
-    linear._logistic_path(x, y, CLASS, lambda chosen, weight, bias: found.append((chosen, x @ weight + bias)))
-    assert len(found) == 2 * len(linear.PENALTIES)
-    for chosen, logits in found:
-        weighting = None if chosen["weighting"] == "none" else "balanced"
-        oracle = LogisticRegression(C=1 / (600 * chosen["penalty"]), class_weight=weighting, max_iter=20_000, tol=1e-9)
+    found = list(linear.candidates(x, np.eye(3, dtype=np.float32)[y], False))
+    assert [weighting for weighting, _ in found] == ["none"] * 11 + ["balanced"] * 11
+    for weighting, one in found:
+        weights = None if weighting == "none" else "balanced"
+        oracle = LogisticRegression(C=1 / (600 * one.factor), class_weight=weights, max_iter=20_000, tol=1e-9)
         wanted = oracle.fit(x.astype(np.float64), y).predict_proba(x.astype(np.float64))
-        np.testing.assert_allclose(scipy.special.softmax(logits, 1), wanted, atol=0.02)
+        np.testing.assert_allclose(scipy.special.softmax(x @ one.weight + one.bias, 1), wanted, atol=0.02)
 
 
-def test_sigmoids_equal_scikit_learn():
+def test_regression_is_ridge():
+    """The published probe predicts what scikit-learn's Ridge does at the penalty that it chose."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(400, 6)).astype(np.float32)
-    y = (x[:, :2] + rng.normal(size=(400, 2)) > 0.5).astype(np.float32)
-    found = []
-    linear._logistic_path(x, y, KINDS["multilabel"], lambda chosen, weight, bias: found.append((chosen, weight)))
-    for chosen, weight in found:
-        for c in range(2):
-            oracle = LogisticRegression(C=1 / (400 * chosen["penalty"]), max_iter=5000, tol=1e-9).fit(x, y[:, c])
-            np.testing.assert_allclose(weight[:, c], oracle.coef_[0], atol=0.02 * np.abs(oracle.coef_).max() + 1e-3)
-
-
-def test_ridge_equals_scikit_learn():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(200, 8)).astype(np.float32)
-    x -= x.mean(0)
-    y = x @ rng.normal(size=8) + rng.normal(size=200) + 40
-    found = []
-    linear._ridge_path(x, y, KINDS["regression"], lambda chosen, weight, bias: found.append((chosen, weight, bias)))
-    for chosen, weight, bias in found[::6]:
-        oracle = Ridge(alpha=200 * chosen["penalty"]).fit(x.astype(np.float64), y)
-        np.testing.assert_allclose(weight, oracle.coef_, atol=1e-4)
-        assert bias == pytest.approx(oracle.intercept_, abs=1e-3)
+    x = rng.normal(size=(300, 8)).astype(np.float32)
+    y = x @ rng.normal(size=8) + rng.normal(size=300) + 40
+    fitted = registry.probes["linear"].make().fit(x[:200], y[:200], x[200:], y[200:], KINDS["regression"], 0)
+    mean, inverse = standardiser(x[:200])
+    oracle = Ridge(alpha=200 * fitted.chosen["penalty"]).fit(standardise(x[:200], mean, inverse).astype(float), y[:200])
+    np.testing.assert_allclose(fitted.predict(x), oracle.predict(standardise(x, mean, inverse)), atol=1e-3)
 
 
 def test_one_neighbour_equals_scikit_learn():
@@ -161,22 +166,50 @@ def test_constant_dimensions_carry_nothing():
     assert evaluate("linear", wide, data, CLASS, 0).value > 0.99
 
 
-class Spy(Probe):
-    """A probe that tries to look at the test part while it is being fitted."""
+class Plain(Embedder):
+    """An encoder whose tokens are the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dim, self.layer = 12, nn.Linear(12, 12)
+        with torch.no_grad():
+            self.layer.weight.copy_(torch.eye(12))
+            self.layer.bias.zero_()
+
+    def tokens(self, batch: Batch) -> Tokens:
+        return Tokens(self.layer(batch.x), torch.zeros(*batch.x.shape[:2], 1))
+
+
+def origin(data: dict[Part, Data], places: int = 1) -> Source:
+    """Where features would come from: the plain encoder and a modality that holds these parts."""
+    return Source(Plain(), SimpleNamespace(name="toy", dataset="toy", grid=(places,), data=data.__getitem__))  # type: ignore[arg-type]
+
+
+class Spy(Probe, EncoderProbe):
+    """A probe of any kind that tries to look at the test part while it is being fitted."""
 
     peek: object = None
-    seen: tuple[int, ...] = ()
+    seen: tuple[object, ...] = ()
 
-    def fit(self, train, train_label, val, val_label, task, seed, val_record=None) -> Fitted:  # type: ignore[no-untyped-def]
-        if Spy.peek is not None:
-            Spy.peek["test"]  # type: ignore[index]
-        Spy.seen = (len(train), len(val), len(train_label), len(val_label))
+    def fit(self, first, second, *rest, **more) -> Fitted:  # type: ignore[no-untyped-def]
+        if isinstance(first, Embedder):
+            _, train, val = second, *rest[:2]
+            if Spy.peek == "modality":
+                second.data("test")
+            with torch.no_grad():
+                first.layer.weight.zero_()
+            Spy.seen = (len(train), len(val), len(train.labels["shape"]), len(val.labels["shape"]))
+        else:
+            Spy.seen = (len(first), len(rest[0]), len(second), len(rest[1]))
+            Spy.shape = first.shape
+        if isinstance(Spy.peek, Sealed):
+            Spy.peek["test"]
         return Fitted({}, 0.5, lambda x: np.zeros((len(x), 3)))
 
 
-@pytest.fixture
-def spy() -> Iterator[type[Spy]]:
-    registry.probes.register("spy", kinds=("class",))(Spy)
+@pytest.fixture(params=["pooled", "tokens", "encoder"])
+def spy(request: pytest.FixtureRequest) -> Iterator[type[Spy]]:
+    registry.probes.register("spy", kinds=("class",), sees=request.param)(Spy)
     Spy.peek = None
     yield Spy
     del registry.probes._entries["spy"]
@@ -184,15 +217,20 @@ def spy() -> Iterator[type[Spy]]:
 
 def test_a_probe_that_reads_test_before_it_has_chosen_fails(spy: type[Spy]):
     features, data = problem("class")
+    features = {part: Features(one.pooled, one.pooled[:, None].repeat(5, 1)) for part, one in features.items()}
+    source = origin(data)
     sealed_data, sealed_features = Sealed(data), Sealed(features)
-    evaluate("spy", sealed_features, sealed_data, CLASS, 0)  # an honest one is scored
+    evaluate("spy", sealed_features, sealed_data, CLASS, 0, source)  # an honest one is scored
     assert spy.seen == (400, 200, 400, 200)
-    for spied in (sealed_data, sealed_features):
+    assert sees("spy") != "tokens" or spy.shape == (400, 5, 12)
+    assert torch.equal(source.encoder.layer.weight, torch.eye(12))  # what it did to the encoder stays with it
+    for spied in (sealed_data, sealed_features, *(["modality"] if sees("spy") == "encoder" else [])):
         spy.peek = spied
         with pytest.raises(SealedError):
-            evaluate("spy", sealed_features, sealed_data, CLASS, 0)
+            evaluate("spy", sealed_features, sealed_data, CLASS, 0, source)
     with pytest.raises(SealedError):  # and the seal is back afterwards
         sealed_data["test"]
+    assert len(source.modality.data("test")) == 300
 
 
 @pytest.mark.parametrize("probe", PROBES)

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
 from benchmark import metrics
-from jepakit.types import DataError, Task
+from jepakit.modality import Modality
+from jepakit.nn import Embedder
+from jepakit.types import Data, DataError, Task
 
 M = TypeVar("M")
 
 
+Predict = Callable[[Any], np.ndarray]
+
+
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted probe: what it chose on validation, its validation score, and features (n, d) → scores.
+    """A fitted probe: what it chose on validation, its validation score, and what it sees of a part → scores.
 
-    Scores: (n, c) logits for class, dense and multi-label tasks, (n,) values for regression.
+    Scores: (n, c) logits for class, dense and multi-label tasks, (n,) values for regression. A probe that sees the encoder
+    gives scores of every place for dense tasks, (n·places, c). ``arms``: further fits to be scored on test beside the
+    headline, each a list of draws whose mean score becomes the extra "<metric>_<arm>"; ``spread``: with a name, smallest,
+    largest and standard deviation of the arms become "<metric>_<spread>_min", "…_max" and "…_std".
     """
 
     chosen: Mapping[str, Any]
     val_score: float
-    predict: Callable[[np.ndarray], np.ndarray]
+    predict: Predict
+    arms: Mapping[str, Sequence[Predict]] = field(default_factory=dict)
+    spread: str = ""
 
 
 class Probe(ABC):
-    """Learns a task from frozen features. It is handed train and validation only, never test."""
+    """Learns a task from frozen features. It is handed train and validation only, never test.
+
+    Registered with ``sees="pooled"`` (the default) or ``sees="tokens"``.
+    """
 
     @abstractmethod
     def fit(
@@ -41,10 +54,26 @@ class Probe(ABC):
         seed: int,
         val_record: np.ndarray | None = None,
     ) -> Fitted:
-        """Fit on train (n, d), choose on validation by the task's metric.
+        """Fit on train, choose on validation by the task's metric.
 
-        Labels: integers (n,), {0, 1} (n, c) for multi-label, floats (n,) for regression; every row is labelled.
-        ``val_record``: groups of validation rows whose scores are averaged before they are judged.
+        Features: (n, d), one row per labelled token for dense tasks; where the probe sees tokens (n, tokens, d), float32 or
+        float16, NaN where a token is padding. Labels: integers (n,), {0, 1} (n, c) for multi-label, floats (n,) for
+        regression; every row is labelled. ``val_record``: groups of validation rows whose scores are averaged before they
+        are judged.
+        """
+
+
+class EncoderProbe(ABC):
+    """Learns a task with the encoder at hand. Registered with ``sees="encoder"``."""
+
+    @abstractmethod
+    def fit(
+        self, encoder: Embedder, modality: Modality, train: Data, val: Data, task: Task, seed: int, device: str
+    ) -> Fitted:
+        """Fit on the labelled rows of train, choose on those of validation; ``Fitted.predict`` takes such a part too.
+
+        ``encoder`` is the probe's own copy: it may be changed. In dense tasks single tokens may be unlabelled (-1). Rows of
+        one ``val.record`` are averaged before they are judged.
         """
 
 
@@ -109,6 +138,12 @@ def standardiser(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def standardise(x: np.ndarray, mean: np.ndarray, inverse: np.ndarray) -> np.ndarray:
     """(n, d) → float32 (n, d) with the statistics of ``standardiser``."""
     return np.asarray((x.astype(np.float32) - mean) * inverse)
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    """Rows (n, d) scaled to length 1; a row of zeros stays."""
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(np.divide(x, norm, out=np.zeros_like(x), where=norm > 0))
 
 
 def subsample(n: int, most: int, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchmark.probes.base import Choice, Fitted, Probe, class_count, standardise, standardiser, subsample
+from benchmark.probes.base import Choice, Fitted, Probe, class_count, standardise, standardiser, subsample, unit
 from jepakit.registry import probes
 from jepakit.types import Task
 
@@ -37,19 +37,19 @@ class Neighbours(Probe):
     ) -> Fitted:
         rows = subsample(len(train), DENSE_BANK if task.kind == "dense" else BANK, seed)
         mean, inverse = standardiser(train[rows])
-        bank = _unit(standardise(train[rows], mean, inverse))
+        bank = unit(standardise(train[rows], mean, inverse))
         votes = _votes(train_label[rows], task)
         if val_record is None:  # whole records are kept whole
             some = subsample(len(val), VAL, seed)
             val, val_label = val[some], val_label[some]
         ks = sorted({min(k, len(bank)) for k in NEIGHBOURS})
         choice: Choice[int] = Choice(task, val_label, val_record)
-        for k, scores in zip(ks, _score(_unit(standardise(val, mean, inverse)), bank, votes, ks, task), strict=True):
+        for k, scores in zip(ks, _score(unit(standardise(val, mean, inverse)), bank, votes, ks, task), strict=True):
             choice.offer({"k": k}, k, scores)
         best = choice.best()
 
         def predict(features: np.ndarray) -> np.ndarray:
-            return _score(_unit(standardise(features, mean, inverse)), bank, votes, [best], task)[0]
+            return _score(unit(standardise(features, mean, inverse)), bank, votes, [best], task)[0]
 
         return Fitted(choice.chosen, choice.score, predict)
 
@@ -61,11 +61,6 @@ def _votes(label: np.ndarray, task: Task) -> np.ndarray:
     if task.kind == "regression":
         return label.astype(np.float32)[:, None]
     return np.asarray(np.eye(class_count(task, label), dtype=np.float32)[label])
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(np.divide(x, norm, out=np.zeros_like(x), where=norm > 0))
 
 
 def _score(query: np.ndarray, bank: np.ndarray, votes: np.ndarray, ks: list[int], task: Task) -> list[np.ndarray]:

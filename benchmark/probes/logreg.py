@@ -29,7 +29,9 @@ FACTORS = tuple(float(factor) for factor in np.logspace(0, -5, 15))
 # Logit of a class that train never shows: far below every other, so that it is never predicted.
 UNSEEN = -50.0
 STEPS = 500
-TOLERANCE = 3e-5  # of the scaled gradient; a hundredth of it for what a step must gain of the loss
+# Of the scaled gradient, in units of the mean curvature p(1 - p) of the classes (the gradient of one of many classes is that
+# much smaller); a hundredth of it for what a step must gain of the loss.
+TOLERANCE = 3.3e-4
 AHEAD = 0.8  # the start of a penalty: the last solution, and this share of the last step along the path
 
 
@@ -112,19 +114,22 @@ def path(
     factors: tuple[float, ...] = FACTORS,
     tolerance: float = TOLERANCE,
     device: str | None = None,
+    rows: np.ndarray | None = None,
 ) -> Iterator[Solution]:
     """Solutions for every factor in turn: min mean loss(x·W + b, target) + penalty/2·‖W‖², penalty = factor·mean(x²).
 
-    ``x`` (n, d) standardised, ``target`` (n, c) in {0, 1}; ``multi``: sigmoids instead of a softmax. The path runs from
-    the first factor on, each solution the start of the next, so give the strongest first. ``device``: CUDA if there is one.
+    ``x`` (n, d) standardised, ``target`` (n, c) in {0, 1}; ``multi``: sigmoids instead of a softmax; ``rows`` (n,): weights
+    of the rows in the mean, all alike by default. The path runs from the first factor on, each solution the start of the
+    next, so give the strongest first. ``device``: CUDA if there is one.
     """
     torch.set_flush_denormal(True)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    rows = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).to(device)
-    values, vectors = np.linalg.eigh((rows.T @ rows).double().cpu().numpy() / len(x))
+    weights = np.ones(len(x)) if rows is None else rows * (len(x) / rows.sum())
+    moved = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).to(device)
+    values, vectors = np.linalg.eigh((moved.T @ moved).double().cpu().numpy() / len(x))
     values = values.clip(0)
-    loss = _Loss(rows @ torch.from_numpy(vectors.astype(np.float32)).to(device), target, multi)
-    share = (target.sum(0, dtype=np.float64) + 0.5) / (len(target) + 1)
+    loss = Loss(moved @ torch.from_numpy(vectors.astype(np.float32)).to(device), target, multi, weights)
+    share = (weights @ target.astype(np.float64) + 0.5) / (len(target) + 1)
     curvature = float((share * (1 - share)).mean())
     last = np.zeros((target.shape[1], x.shape[1] + 1))
     last[:, -1] = np.log(share / (1 - share)) if multi else np.log(share)
@@ -132,43 +137,44 @@ def path(
     for factor in factors:
         penalty = factor * max(float(values.mean()), float(np.finfo(np.float32).tiny))
         scale = np.append(1 / np.sqrt(curvature * values + penalty), 1 / np.sqrt(curvature))
-        found, converged, evaluations = _minimise(loss, last + AHEAD * step, penalty, scale, tolerance)
+        found, converged, evaluations = _minimise(loss, last + AHEAD * step, penalty, scale, tolerance * curvature)
         step, last = found - last, found
         weight = (vectors @ found[:, :-1].T).astype(np.float32)
         yield Solution(factor, penalty, weight, found[:, -1].astype(np.float32), converged, evaluations)
 
 
-class _Loss:
-    """Mean log-loss over rows and its gradient with respect to coefficients (c, d + 1), the bias last.
+class Loss:
+    """Weighted mean log-loss over rows and its gradient with respect to coefficients (c, d + 1), the bias last.
 
     Classes come first and features are held in both orders, because a CPU multiplies and normalises such narrow arrays
     several times faster along their long side.
     """
 
-    def __init__(self, x: Tensor, target: np.ndarray, multi: bool) -> None:
+    def __init__(self, x: Tensor, target: np.ndarray, multi: bool, weights: np.ndarray) -> None:
         self.x, self.columns, self.multi = x, x.T.contiguous(), multi
         self.target = torch.from_numpy(np.ascontiguousarray(target.T)).to(x.device)
         self.true = self.target.argmax(0), torch.arange(len(x), device=x.device)
+        self.weights = torch.from_numpy((weights / weights.sum()).astype(np.float32)).to(x.device)
 
     def __call__(self, weight: np.ndarray) -> tuple[float, np.ndarray]:
         w = torch.from_numpy(weight.astype(np.float32)).to(self.x.device)
         logits = (w[:, :-1] @ self.columns).add_(w[:, -1:])
         # The loss is summed in float64: over thousands of rows float32 loses the digits that a line search compares.
         if self.multi:
-            loss = (functional.softplus(logits) - self.target * logits).sum(dtype=torch.float64)
+            each = (functional.softplus(logits) - self.target * logits).sum(0, dtype=torch.float64)
             pull = logits.sigmoid_().sub_(self.target)
         else:
             log = torch.log_softmax(logits, 0)
-            loss = -log[self.true].sum(dtype=torch.float64)
+            each = -log[self.true].double()
             pull = log.exp_()
             pull[self.true] -= 1
+        pull *= self.weights
         gradient = torch.cat([pull @ self.x, pull.sum(1, keepdim=True)], 1)
-        n = len(self.x)
-        return float(loss) / n, gradient.double().cpu().numpy() / n
+        return float(each @ self.weights.double()), gradient.double().cpu().numpy()
 
 
 def _minimise(
-    loss: _Loss, start: np.ndarray, penalty: float, scale: np.ndarray, tolerance: float
+    loss: Loss, start: np.ndarray, penalty: float, scale: np.ndarray, tolerance: float
 ) -> tuple[np.ndarray, bool, int]:
     """(minimum of loss + penalty/2·‖weights‖², whether it converged, evaluations) from ``start`` (c, d + 1); ``scale``
     (d + 1,): a typical step of each coordinate."""

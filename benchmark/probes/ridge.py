@@ -9,6 +9,7 @@ Tests: test_probe_ridge.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,19 +39,31 @@ class RidgeProbe(Probe):
         val_record: np.ndarray | None = None,
     ) -> Fitted:
         mean, inverse = standardiser(train)
-        solved = solve(standardise(train, mean, inverse), targets(train_label, task))
-        choice: Choice[float] = Choice(task, val_label, val_record)
-        held = solved.rotate(standardise(val, mean, inverse))
-        absent = unseen(train_label, task)
-        for factor in FACTORS:
-            choice.offer({"penalty": factor}, factor, finish(solved.scores(held, factor), absent, task))
-        weight, bias = solved.map(choice.best())
 
-        def predict(features: np.ndarray) -> np.ndarray:
-            raw = standardise(features, mean, inverse) @ weight.astype(np.float32) + bias.astype(np.float32)
-            return finish(raw, absent, task)
+        def prepare(features: np.ndarray) -> np.ndarray:
+            return standardise(features, mean, inverse)
 
-        return Fitted(choice.chosen, choice.score, predict)
+        return regress(prepare(train), train_label, prepare(val), Choice(task, val_label, val_record), prepare)
+
+
+def regress(
+    x: np.ndarray,
+    label: np.ndarray,
+    held: np.ndarray,
+    choice: Choice[float],
+    prepare: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> Fitted:
+    """Ridge on ready features ``x`` (n, d), the penalty chosen by ``choice`` on ``held``, the validation features.
+
+    ``prepare``: what ``Fitted.predict`` does first, the way ``x`` was made. Raises DataError as ``targets`` does.
+    """
+    task, absent = choice.task, unseen(label, choice.task)
+    solved = solve(x, targets(label, task))
+    rotated = solved.rotate(held)
+    for factor in FACTORS:
+        choice.offer({"penalty": factor}, factor, finish(solved.scores(rotated, factor), absent, task))
+    weight, bias = (part.astype(np.float32) for part in solved.map(choice.best()))
+    return Fitted(choice.chosen, choice.score, lambda rows: finish(prepare(rows) @ weight + bias, absent, task))
 
 
 def targets(label: np.ndarray, task: Task) -> np.ndarray:
