@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark import metrics, tuned
+from benchmark.budget import STEPS
 from benchmark.lines import Line, Measure, Name, Record, Row, Stale, lines_of
 from benchmark.predictions import Store
 from benchmark.stats import Resampled
@@ -24,8 +25,6 @@ __all__ = ["Board", "Line", "Measure", "Name", "Record", "Stale", "boards", "dat
 
 # Overrides that change what a row was given; rows that differ in them are not comparable.
 BUDGET = ("limit", "size.", "train.steps", "train.batch_size", "train.accumulate", "budget")
-# Steps of a row on a board of equal FLOPs or seconds: they follow from the board, so they make neither boards nor rows.
-STEPS = "budget.steps"
 # Extras that are measures of their own: the other pooling of windows, and the arms of the few-shot probe. The others
 # (classes left out, variants of the protocol band) stay in records and runs.csv.
 EXTRA = re.compile(r"max|mean|[0-9]+(shot|pct)")

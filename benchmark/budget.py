@@ -76,6 +76,9 @@ EQUAL = {
     "seconds": "equal seconds of training: every row takes as many steps as fit into the time of `{reference}`",
 }
 REFERENCE = "mae"
+# The override that the plan works out from the word budget= (``benchmark.equal``): it follows from the board, so no person
+# types it and it makes neither boards nor rows.
+STEPS = "budget.steps"
 
 
 def about(overrides: str) -> str:

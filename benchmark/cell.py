@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from benchmark import budget, source, tuned, values
+from benchmark.budget import STEPS
 from jepakit.pretrain import Training
 from jepakit.registry import Entry, datasets, did_you_mean, methods, probes
 from jepakit.types import Size, UsageError
@@ -19,7 +20,6 @@ SUITE = 1
 PRETRAINING = ("jepakit/pretrain.py", "benchmark/subset.py")
 SCORING = ("benchmark/features.py", "benchmark/metrics.py", "benchmark/diagnostics.py", "benchmark/probes/evaluate.py")
 KEYS = ("train", "size", "recipe", "limit", "probe", "budget", tuned.WORD)
-STEPS = "budget.steps"  # an override that the plan works out from the word budget= (``benchmark.equal``)
 
 
 @dataclass(frozen=True)

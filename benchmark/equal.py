@@ -19,7 +19,8 @@ import torch
 
 from benchmark import cost, flops
 from benchmark.atomic import write_bytes
-from benchmark.cell import STEPS, Cell
+from benchmark.budget import STEPS
+from benchmark.cell import Cell
 from benchmark.lock import locked
 from jepakit import pretrain
 from jepakit.modality import Modality

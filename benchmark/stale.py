@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark import tuned
+from benchmark.budget import STEPS
 from benchmark.cache import Cache
 from benchmark.cell import again
 from benchmark.estimate import clock
@@ -121,7 +122,9 @@ def commands(found: Iterable[StaleRow]) -> list[str]:
     groups: dict[tuple[Any, ...], list[str]] = {}
     for row in found:
         if row.stage != UNKNOWN:
-            words = tuple("tuned=yes" if key == tuned.WORD else f"{key}={text}" for key, text in row.overrides)
+            words = tuple(
+                "tuned=yes" if key == tuned.WORD else f"{key}={text}" for key, text in row.overrides if key != STEPS
+            )
             methods = groups.setdefault((row.modality, row.dataset, row.preset, row.seeds, words), [])
             methods += [row.method] * (row.method not in methods)
     return [

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.atomic import write_bytes
+from benchmark.budget import STEPS
 from jepakit.types import UsageError
 
 SCHEMA = 1
 SEED = 1000  # of every trial: the seeds of boards (0, 1, …) stay fresh
 WORD = "tuned"
-SILENT = ("probe", WORD)  # overrides that do not belong to the question a search was asked
+SILENT = ("probe", WORD, STEPS)  # overrides that do not belong to the question a search was asked
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Attentive probe: what one token says is found where the mean hides it; padding is not read; the bank equals single heads."""
+"""Attentive probe: what one token says is found where the mean hides it; padding is not read; a bank equals single heads."""
 
 from __future__ import annotations
 

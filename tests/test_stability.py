@@ -25,7 +25,8 @@ def test_kendall_tau_between_protocols():
     records = []
     # house order a > b > c > d; max swaps one of the six pairs: τ = (5 - 1)/6; l2 turns all around: τ = -1.
     for seed, shift in ((0, 0.01), (1, -0.01)):
-        for method, house, peak, unit in (("a", 0.9, 0.8, 0.1), ("b", 0.8, 0.9, 0.2), ("c", 0.7, 0.7, 0.3), ("d", 0.6, 0.6, 0.4)):  # fmt: skip
+        rows = (("a", 0.9, 0.8, 0.1), ("b", 0.8, 0.9, 0.2), ("c", 0.7, 0.7, 0.3), ("d", 0.6, 0.6, 0.4))
+        for method, house, peak, unit in rows:
             records.append(
                 made(method, seed, mean_last_std=house + shift, max_last_std=peak - shift, mean_last_l2=unit)
             )
