@@ -15,6 +15,7 @@ import torch
 from benchmark import cost, diagnostics, features, metrics, probes, record
 from benchmark.cache import Cache
 from benchmark.cell import Cell
+from benchmark.diagnostics import Look, Looker
 from benchmark.features import Features
 from benchmark.lock import locked
 from benchmark.outcome import CellTimeout, Outcome, classify, describe, describe_data
@@ -29,6 +30,7 @@ from jepakit.types import PARTS, Data, Part, Task, UsageError
 Say = Callable[[str, float, str], None]
 WATCHES = 10  # how often features are looked at during pre-training
 CHECKPOINTS = 10
+VIEWED_ROWS = 512  # of the final look: all of its rows, so that lda_rank has many more samples than dimensions
 PRETRAIN_SHARE = 0.8  # of a cell's time, for the progress bar only
 
 
@@ -117,11 +119,12 @@ def _stages(
     dense = any(task.kind == "dense" for task in modality.tasks)
     facts = None if force else cache.facts(cell.encoder_key)
     found = cache.load_features(cell.feature_key, rows, dense) if facts else None
-    if facts is None or found is None:
-        objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
-        if facts is None or not cache.load_encoder(cell.encoder_key, objective.encoder()):
-            facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome)
-            cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
+    objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
+    if facts is None or not cache.load_encoder(cell.encoder_key, objective.encoder()):
+        facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome)
+        cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
+        found = None
+    if found is None:
         say("features", PRETRAIN_SHARE, "")
         start = time.perf_counter()
         found = {
@@ -133,7 +136,8 @@ def _stages(
         cache.save_features(cell.feature_key, found)
     outcome.facts = facts
     outcome.cost |= facts["cost"]
-    _diagnose(found["val"], facts, outcome)
+    looker = Looker(modality, rows["val"], device, viewed=VIEWED_ROWS)
+    _diagnose(looker(objective.encoder(), found["val"].pooled), facts, outcome)
     start = time.perf_counter()
     _score(cell, modality.tasks, found, rows, say, outcome)
     outcome.cost["probe_s"] = time.perf_counter() - start
@@ -184,17 +188,22 @@ def _pretrain(
         "device": fit.device,
         "precision": fit.precision,
     }
-    plain: dict[str, Any] = record.clean({**outcome.facts, "cost": outcome.cost, "collapse_step": log.collapse_step()})
+    plain: dict[str, Any] = record.clean({**outcome.facts, "cost": outcome.cost, **log.facts()})
     return plain
 
 
-def _diagnose(val: Features, facts: Mapping[str, Any], outcome: Outcome) -> None:
-    reason = diagnostics.verdict(val.pooled) if facts["trains"] else None
-    outcome.diagnostics = {
-        **diagnostics.measure(val.pooled),
-        "collapsed": reason is not None,
-        "collapse_step": facts["collapse_step"] if reason else None,
-    }
+def _diagnose(look: Look, facts: Mapping[str, Any], outcome: Outcome) -> None:
+    """The numbers of the trained encoder and the verdict; a collapse that only the last look found has the last step."""
+    reason = (diagnostics.verdict(look) or facts.get("projected")) if facts["trains"] else None
+    steps = [row["step"] for row in facts["history"]]
+    outcome.diagnostics = record.clean(
+        {
+            **diagnostics.measure(look),
+            "positives": look.positives,
+            "collapsed": reason is not None,
+            "collapse_step": (facts["collapse_step"] or max(steps, default=None)) if reason else None,
+        }
+    )
     if reason:
         outcome.status, outcome.reason = "collapsed", reason
 
