@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmark run | ls | board | verify``; bad input: one sentence, exit code 3."""
+"""The command line: ``python -m benchmark run | ls | board | verify | labelfree``; bad input: one sentence, exit code 3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 
 import jepakit
-from benchmark import estimate, grid, leaderboard, listing, plan, plugin, record, request, verify
+from benchmark import estimate, grid, labelfree, leaderboard, listing, plan, plugin, record, request, verify
+from benchmark.cell import is_stale
 from benchmark.grid import Interrupted, Options
 from benchmark.progress import Display, score_line
 from jepakit.registry import datasets, did_you_mean
@@ -66,6 +67,9 @@ def parser() -> Parser:
     commands.add_parser("ls", parents=[shared], help="methods, data sets, probes, presets")
     board = commands.add_parser("board", parents=[shared], help="write the boards again from the records")
     board.add_argument("modality", nargs="?", help="only this one")
+    free = commands.add_parser("labelfree", parents=[shared], help="do label-free diagnostics foretell probe scores?")
+    free.add_argument("modality", help="whose records")
+    free.add_argument("dataset", nargs="?", help="show only these: dataset=a,b")
     check = commands.add_parser("verify", parents=[shared], help="compute rows again from their stored predictions")
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
     return top
@@ -96,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return OK
         if chosen.command == "board":
             return _board(chosen, console)
+        if chosen.command == "labelfree":
+            return _labelfree(chosen, console)
         if chosen.command == "verify":
             return _verify(chosen, console)
         return _run(chosen, root, console)
@@ -116,6 +122,20 @@ def _board(chosen: argparse.Namespace, console: Console) -> int:
     modality = None if chosen.modality is None else known_modality(chosen.modality)
     record.preflight(chosen.results)
     show_board(chosen.results, modality, console)
+    return OK
+
+
+def _labelfree(chosen: argparse.Namespace, console: Console) -> int:
+    modality = known_modality(chosen.modality)
+    key, _, names = (chosen.dataset or "dataset=").partition("=")
+    if key != "dataset":
+        raise UsageError(f"labelfree takes dataset=name,name after the modality, not '{chosen.dataset}'")
+    record.preflight(chosen.results)
+    only = [name for name in names.split(",") if name]
+    found = record.load_all(chosen.results, modality)
+    for table in labelfree.study(found, chosen.results, modality, only, is_stale):
+        console.print(table)
+    console.print(f"written: {chosen.results / f'labelfree_{modality}.csv'}", soft_wrap=True, highlight=False)
     return OK
 
 

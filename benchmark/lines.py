@@ -32,7 +32,7 @@ class Line:
 
     Units: device_s seconds (pre-training + features), peak_mem_mib MiB, params_m millions; means over seeds.
     d_random, d_best_baseline: paired difference to the untrained encoder and to the best row of the families mae and
-    contrastive, in the metric's own direction. p_holm, tie_group: ``benchmark.compare``; normalised:
+    contrastive, in the metric's own direction. collapse_step: mean over the seeds that collapsed. p_holm, tie_group: ``benchmark.compare``; normalised:
     ``benchmark.normalised``. pareto: no other ranked row is at least as good in score and device_s and better in one.
     """
 
@@ -63,8 +63,10 @@ class Line:
     normalised_lo: Number
     normalised_hi: Number
     rankme: Number
+    lda_rank: Number
     std_min: Number
     collapsed_frac: Number
+    collapse_step: Number
     device_s: Number
     samples_per_s: Number
     peak_mem_mib: Number
@@ -244,8 +246,10 @@ def _line(
         mean=_mean(values),
         median=float(np.median(values)) if len(values) else None,
         rankme=_mean(facts.get("rankme") for facts in known),
+        lda_rank=_mean(facts.get("lda_rank") for facts in known),
         std_min=_mean(facts.get("std_min") for facts in known),
         collapsed_frac=_mean(float(facts.get("collapsed", False)) for facts in known),
+        collapse_step=_mean(facts.get("collapse_step") for facts in known),
         device_s=_mean((c.get("pretrain_s") or 0.0) + c["features_s"] for c in cost if _number(c.get("features_s"))),
         samples_per_s=_mean(c.get("samples_per_s") or None for c in cost),
         peak_mem_mib=_mean(c.get("peak_device_mib") or c.get("peak_rss_mib") for c in cost),
