@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmark run | hpo | ls | board | verify | band``; bad input: one sentence, exit code 3."""
+"""The command line: ``python -m benchmark <command>``, see ``--help``; bad input: one sentence, exit code 3."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from benchmark import (
     budget,
     estimate,
     grid,
+    labelfree,
     leaderboard,
     listing,
     plan,
@@ -104,6 +105,9 @@ def parser() -> Parser:
     view.add_argument(
         "--bradley-terry", action="store_true", help="only show strengths across data sets, write nothing"
     )
+    free = commands.add_parser("labelfree", parents=[shared], help="do label-free diagnostics foretell probe scores?")
+    free.add_argument("modality", help="whose records")
+    free.add_argument("dataset", nargs="?", help="show only these: dataset=a,b")
     check = commands.add_parser("verify", parents=[shared], help="compute rows again from their stored predictions")
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
     band = commands.add_parser("band", parents=[shared], help="does the ranking survive another probing protocol?")
@@ -137,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return OK
         if chosen.command == "board":
             return _board(chosen, console)
+        if chosen.command == "labelfree":
+            return _labelfree(chosen, console)
         if chosen.command == "verify":
             return _verify(chosen, console)
         if chosen.command == "hpo":
@@ -188,6 +194,20 @@ def _board(chosen: argparse.Namespace, console: Console) -> int:
     rows = stale.rows(found, chosen.results, stage)
     if rows or chosen.stale:
         console.print(stale.listed(rows), soft_wrap=True, highlight=False)
+    return OK
+
+
+def _labelfree(chosen: argparse.Namespace, console: Console) -> int:
+    modality = known_modality(chosen.modality)
+    key, _, names = (chosen.dataset or "dataset=").partition("=")
+    if key != "dataset":
+        raise UsageError(f"labelfree takes dataset=name,name after the modality, not '{chosen.dataset}'")
+    record.preflight(chosen.results)
+    only = [name for name in names.split(",") if name]
+    found = record.load_all(chosen.results, modality)
+    for table in labelfree.study(found, chosen.results, modality, only, is_stale):
+        console.print(table)
+    console.print(f"written: {chosen.results / f'labelfree_{modality}.csv'}", soft_wrap=True, highlight=False)
     return OK
 
 

@@ -18,7 +18,12 @@ from jepakit.types import Size, UsageError
 SUITE = 1
 
 PRETRAINING = ("jepakit/pretrain.py", "benchmark/subset.py")
-SCORING = ("benchmark/features.py", "benchmark/metrics.py", "benchmark/diagnostics.py", "benchmark/probes/evaluate.py")
+SCORING = (
+    "benchmark/features.py",
+    "benchmark/metrics.py",
+    "benchmark/diagnostics/__init__.py",
+    "benchmark/probes/evaluate.py",
+)
 KEYS = ("train", "size", "recipe", "limit", "probe", "budget", tuned.WORD)
 
 

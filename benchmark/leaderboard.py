@@ -26,7 +26,8 @@ from jepakit.types import Card
 __all__ = ["rebuild", "table"]
 
 _FORMATS = {
-    "rank": "d", "n_seeds": "d", "seed": "d", "rankme": ".2f", "std_min": ".3e", "collapsed_frac": ".2f",
+    "rank": "d", "n_seeds": "d", "seed": "d", "rankme": ".2f", "lda_rank": ".2f", "std_min": ".3e",
+    "collapsed_frac": ".2f", "collapse_step": ".0f",
     "n_datasets": "d", "n_scaled": "d", "n_modalities": "d", "coverage": ".2f", "mean_rank": ".2f", "mean_rank_lo": ".2f",
     "mean_rank_hi": ".2f", "device_s": ".1f", "pretrain_s": ".1f", "samples_per_s": ".0f",
     "peak_mem_mib": ".0f", "peak_rss_mib": ".0f", "peak_device_mib": ".0f", "params_m": ".4f", "pflops": ".4e",

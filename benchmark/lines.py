@@ -35,9 +35,9 @@ class Line:
     (pre-training + features), wall_s seconds of a cell, step_ms_* milliseconds, data_wait a fraction, peak_mem_mib MiB (of
     the device, else of the process), params_m and params_trained_m millions; means over seeds.
     d_random, d_best_baseline: paired difference to the untrained encoder and to the best row of the families mae and
-    contrastive, in the metric's own direction. p_holm, tie_group: ``benchmark.compare``; normalised:
-    ``benchmark.normalised``. pareto: no other ranked row is at least as good in score and pflops and better in one.
-    hpo_trials: of the search whose settings the row uses.
+    contrastive, in the metric's own direction. collapse_step: mean over the seeds that collapsed. p_holm, tie_group:
+    ``benchmark.compare``; normalised: ``benchmark.normalised``. pareto: no other ranked row is at least as good in score
+    and pflops and better in one. hpo_trials: of the search whose settings the row uses.
     """
 
     rank: int | None
@@ -68,8 +68,10 @@ class Line:
     normalised_lo: Number
     normalised_hi: Number
     rankme: Number
+    lda_rank: Number
     std_min: Number
     collapsed_frac: Number
+    collapse_step: Number
     pflops: Number
     gflop_encode: Number
     gflop_step: Number
@@ -257,8 +259,10 @@ def _line(measure: Measure, row: Row, values: Sequence[float], around: stats.Int
         mean=_mean(values),
         median=float(np.median(values)) if len(values) else None,
         rankme=_mean(facts.get("rankme") for facts in known),
+        lda_rank=_mean(facts.get("lda_rank") for facts in known),
         std_min=_mean(facts.get("std_min") for facts in known),
         collapsed_frac=_mean(float(facts.get("collapsed", False)) for facts in known),
+        collapse_step=_mean(facts.get("collapse_step") for facts in known),
         device_s=_mean((c.get("pretrain_s") or 0.0) + c["features_s"] for c in cost if _number(c.get("features_s"))),
         samples_per_s=_mean(c.get("samples_per_s") or None for c in cost),  # 0 is a row that takes no step
         step_ms_p50=_mean(c.get("step_ms_p50") or None for c in cost),

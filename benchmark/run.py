@@ -16,6 +16,7 @@ import torch
 from benchmark import cost, diagnostics, features, flops, metrics, probes, record
 from benchmark.cache import Cache
 from benchmark.cell import Cell
+from benchmark.diagnostics import Look, Looker
 from benchmark.features import Features
 from benchmark.lock import locked
 from benchmark.outcome import CellTimeout, Outcome, classify, describe, describe_data
@@ -30,6 +31,7 @@ from jepakit.types import PARTS, Data, Part, Task, UsageError
 Say = Callable[[str, float, str], None]
 WATCHES = 10  # how often features are looked at during pre-training
 CHECKPOINTS = 10
+VIEWED_ROWS = 512  # of the final look: all of its rows, so that lda_rank has many more samples than dimensions
 PRETRAIN_SHARE = 0.8  # of a cell's time, for the progress bar only
 
 
@@ -125,35 +127,31 @@ def _stages(
     tokens = dense or "tokens" in seen
     facts = None if force else cache.facts(cell.encoder_key)
     found = cache.load_features(cell.feature_key, rows, tokens) if facts else None
-    origin = None
-    if facts is None or found is None or "encoder" in seen or any(map(on_pairs, cell.probes)):
-        objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
-        if facts is None or not cache.load_encoder(cell.encoder_key, objective.encoder()):
-            facts, found = (
-                _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome),
-                None,
-            )
-            cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
-        origin = probes.Source(objective.encoder(), modality, device)
-        if found is None:
-            say("features", PRETRAIN_SHARE, "")
-            start = time.perf_counter()
-            found = {
-                part: features.extract(origin.encoder, modality, rows[part], device=device, tokens=tokens, dense=dense)
-                for part in PARTS
-            }
-            facts["cost"]["features_s"] = time.perf_counter() - start
-            cache.save_encoder(cell.encoder_key, origin.encoder, facts)
-            cache.save_features(cell.feature_key, found)
+    objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
+    if facts is None or not cache.load_encoder(cell.encoder_key, objective.encoder()):
+        facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome)
+        cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
+        found = None
+    origin = probes.Source(objective.encoder(), modality, device)
+    if found is None:
+        say("features", PRETRAIN_SHARE, "")
+        start = time.perf_counter()
+        found = {
+            part: features.extract(origin.encoder, modality, rows[part], device=device, tokens=tokens, dense=dense)
+            for part in PARTS
+        }
+        facts["cost"]["features_s"] = time.perf_counter() - start
+        cache.save_encoder(cell.encoder_key, origin.encoder, facts)
+        cache.save_features(cell.feature_key, found)
     outcome.facts = facts
     outcome.cost |= facts["cost"]
-    _diagnose(found["val"], facts, outcome)
+    looker = Looker(modality, rows["val"], device, viewed=VIEWED_ROWS)
+    _diagnose(looker(objective.encoder(), found["val"].pooled), facts, outcome)
     start = time.perf_counter()
     _score(cell, modality.tasks, tuple(n for n in cell.probes if not on_pairs(n)), found, rows, origin, say, outcome)
     for name in filter(on_pairs, cell.probes):
         relative = registry.probes[name].make
         if asked := relative.tasks(modality):
-            assert origin is not None
             say("probe", 1.0, f"pairs of views for {name}")
             views, labelled = relative.extract(origin.encoder, modality, rows, seed=cell.seed, device=device)
             _score(cell, asked, (name,), views, labelled, None, say, outcome)
@@ -216,17 +214,22 @@ def _pretrain(
         "device": fit.device,
         "precision": fit.precision,
     }
-    plain: dict[str, Any] = record.clean({**outcome.facts, "cost": outcome.cost, "collapse_step": log.collapse_step()})
+    plain: dict[str, Any] = record.clean({**outcome.facts, "cost": outcome.cost, **log.facts()})
     return plain
 
 
-def _diagnose(val: Features, facts: Mapping[str, Any], outcome: Outcome) -> None:
-    reason = diagnostics.verdict(val.pooled) if facts["trains"] else None
-    outcome.diagnostics = {
-        **diagnostics.measure(val.pooled),
-        "collapsed": reason is not None,
-        "collapse_step": facts["collapse_step"] if reason else None,
-    }
+def _diagnose(look: Look, facts: Mapping[str, Any], outcome: Outcome) -> None:
+    """The numbers of the trained encoder and the verdict; a collapse that only the last look found has the last step."""
+    reason = (diagnostics.verdict(look) or facts.get("projected")) if facts["trains"] else None
+    steps = [row["step"] for row in facts["history"]]
+    outcome.diagnostics = record.clean(
+        {
+            **diagnostics.measure(look),
+            "positives": look.positives,
+            "collapsed": reason is not None,
+            "collapse_step": (facts["collapse_step"] or max(steps, default=None)) if reason else None,
+        }
+    )
     if reason:
         outcome.status, outcome.reason = "collapsed", reason
 
