@@ -15,7 +15,9 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.markup import escape
 
-import jepakit
+from benchmark import (
+    arguments as command_line,
+)
 from benchmark import (
     budget,
     estimate,
@@ -40,98 +42,13 @@ from jepakit.registry import datasets, did_you_mean
 from jepakit.types import UsageError
 
 OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
-EPILOG = """exit codes: 0 every cell has a result · 2 some cells failed (their rows say why) · 3 invalid request
-130 interrupted, 143 terminated (run the same command to resume)"""
-WORDS = """examples:
-  run ecg
-  run ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 preset=quick
-  run ecg method=ecgjepa seeds=5 train.lr=1e-3 train.weight_decay=0.01,0.1 size.dim=96 recipe.keep=0.3 probe=linear
-  run ecg budget=flops            every row gets the training FLOPs of mae (budget=seconds: its time), on a board of its own
-  run ecg method=ecgjepa,mae tuned=yes      with what `hpo` chose for each
-keys: dataset method seed seeds preset probe limit jobs budget tuned train.* size.* recipe.* (a method's own keyword
-arguments)
-
-"""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse whose errors leave like every other wrong input."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see `python -m benchmark --help`")
-
-
-def parser() -> Parser:
-    """All commands and options."""
-    shared = Parser(add_help=False)
-    shared.add_argument("--data", type=Path, help="data root (default: $JEPAKIT_DATA, else ./data)")
-    shared.add_argument("--results", type=Path, default=Path("results"), help="where records and boards go")
-    shared.add_argument("--plugin", type=Path, action="append", default=[], help="python file that registers more")
-    top = Parser("benchmark", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--version", action="version", version=f"jepakit {jepakit.__version__}")
-    commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
-    cells = Parser(add_help=False, parents=[shared])
-    cells.add_argument("words", nargs="*", metavar="modality key=value", help="what to run")
-    cells.add_argument("--jobs", default="auto", help="processes, or auto: one per core on a CPU, one on a GPU")
-    cells.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    cells.add_argument(
-        "--threads", type=int, help="of a cell on a CPU (default 1; another number gives other last bits)"
-    )
-    cells.add_argument("--timeout", type=float, help="most minutes of pre-training per cell")
-    cells.add_argument("--dry-run", action="store_true", help="show what would run, and what of it is cached")
-    run = commands.add_parser(
-        "run",
-        parents=[cells],
-        help="run what is missing and show the board",
-        epilog=WORDS + EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run.add_argument("--force", action="store_true", help="run finished cells again")
-    commands.add_parser(
-        "hpo",
-        parents=[cells],
-        help="tune every method with the same number of trials, on validation",
-        epilog="example:\n  hpo ecg dataset=mitbih method=ecgjepa,mae trials=8 preset=quick\n\n" + EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    ls = commands.add_parser("ls", parents=[shared], help="methods, data sets, probes, presets")
-    ls.add_argument(
-        "what", nargs="?", choices=("methods",), help="methods: with stages and what they cost, from the records"
-    )
-    board = commands.add_parser("board", parents=[shared], help="write the boards again from the records")
-    board.add_argument("modality", nargs="?", help="only this one")
-    view = board.add_mutually_exclusive_group()
-    view.add_argument("--stale", action="store_true", help="only list rows made by older code, and write nothing")
-    view.add_argument(
-        "--bradley-terry", action="store_true", help="only show strengths across data sets, write nothing"
-    )
-    free = commands.add_parser("labelfree", parents=[shared], help="do label-free diagnostics foretell probe scores?")
-    free.add_argument("modality", help="whose records")
-    free.add_argument("dataset", nargs="?", help="show only these: dataset=a,b")
-    check = commands.add_parser("verify", parents=[shared], help="compute rows again from their stored predictions")
-    check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
-    band = commands.add_parser("band", parents=[shared], help="does the ranking survive another probing protocol?")
-    band.add_argument("words", nargs="*", metavar="modality key=value", help="modality, dataset=… and preset=…")
-    return top
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; words of ``run`` may stand before, between and after options."""
-    top = parser()
-    chosen, rest = top.parse_known_args(arguments)
-    options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command not in ("run", "hpo", "band")):
-        top.error(f"unrecognized arguments: {' '.join(options or rest)}")
-    if rest:
-        chosen.words = [*chosen.words, *rest]
-    return chosen
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     console = Console(width=None if sys.stdout.isatty() else 132)
     try:
-        chosen = parse(arguments)
+        chosen = command_line.parse(arguments)
         root = chosen.data or Path(os.environ.get("JEPAKIT_DATA") or "data")
         plugin.everything(chosen.plugin)
         if chosen.command == "ls":

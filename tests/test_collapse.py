@@ -149,7 +149,7 @@ def test_projections_of_one_direction_are_alike() -> None:
     assert projected(0.1 * z + 1) == "projections are alike: mean cosine 0.99"  # 1 / (1 + .1²)
 
 
-HEALTHY = [name for name in ("ecgjepa", "ecgjepa-kim", "ijepa", "mae", "lejepa", "simclr", "supervised")]
+HEALTHY = ["ecgjepa", "ecgjepa-kim", "ijepa", "mae", "lejepa", "simclr", "supervised"]
 
 
 @pytest.mark.slow
