@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmark run | ls | board | verify``; bad input: one sentence, exit code 3."""
+"""The command line: ``python -m benchmark run | ls | board | verify | show-masks``; bad input: one sentence, exit code 3."""
 
 from __future__ import annotations
 
@@ -68,6 +68,12 @@ def parser() -> Parser:
     board.add_argument("modality", nargs="?", help="only this one")
     check = commands.add_parser("verify", parents=[shared], help="compute rows again from their stored predictions")
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
+    masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
+    masks.add_argument("method", help="which method")
+    masks.add_argument("words", nargs="*", metavar="modality key=value", help="on what, in the words of run")
+    masks.add_argument("--out", type=Path, help="the PNG (default: <results>/figures/masks_<method>_<modality>_<dataset>.png)")
+    masks.add_argument("--rows", type=int, default=3, help="how many samples")
+    masks.add_argument("--progress", type=float, default=0.0, help="share of the run that is over, 0 to 1")
     return top
 
 
@@ -76,7 +82,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command != "run"):
+    if options or (rest and chosen.command not in ("run", "show-masks")):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         chosen.words = [*chosen.words, *rest]
@@ -98,6 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _board(chosen, console)
         if chosen.command == "verify":
             return _verify(chosen, console)
+        if chosen.command == "show-masks":
+            return _show_masks(chosen, root, console)
         return _run(chosen, root, console)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -126,6 +134,16 @@ def _verify(chosen: argparse.Namespace, console: Console) -> int:
     wrong = sum(not check.match for check in checks)
     console.print(f"{len(checks) - wrong} of {len(checks)} numbers match" + (f", {wrong} do not" if wrong else ""))
     return FAILED if wrong else OK
+
+
+def _show_masks(chosen: argparse.Namespace, root: Path, console: Console) -> int:
+    from benchmark import show_masks  # matplotlib takes a second to load, which no other command needs
+
+    path = show_masks.show(
+        chosen.method, chosen.words, root, chosen.results, out=chosen.out, rows=chosen.rows, progress=chosen.progress
+    )
+    console.print(f"figure written to {path}", soft_wrap=True, highlight=False, markup=False)
+    return OK
 
 
 def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
