@@ -51,12 +51,18 @@ class Masks:
 @dataclass(frozen=True)
 class Scene:
     """What is drawn. x: the inputs as the objective got them (b, …); masks: each split of the step; views, small: the views
-    and small crops that it asked for, in order, shaped like inputs."""
+    and small crops that it asked for, in order, shaped like inputs; leads: the channels that channel tokens are made of."""
 
     x: Float[np.ndarray, "b ..."]
     masks: tuple[Masks, ...]
     views: tuple[np.ndarray, ...]
     small: tuple[np.ndarray, ...]
+    leads: tuple[int, ...] = ()
+
+    def under(self, sample: int, masks: Masks) -> np.ndarray:
+        """The input of ``sample`` that the tokens of ``masks`` lie on: its leads alone for channel tokens of a signal."""
+        x: np.ndarray = self.x[sample]
+        return x[list(self.leads)] if x.ndim == 2 and len(masks.grid) == 2 and self.leads else x
 
 
 def flags(index: torch.Tensor, count: int) -> np.ndarray:
@@ -113,7 +119,11 @@ def scene(objective: Objective, modality: Modality, batch: Batch, progress: floa
             hook.remove()
     if not (masks or views or small):
         raise UsageError("this method hides no tokens and looks at no views; there is nothing to draw, name another one")
-    return Scene(batch.x.numpy(), tuple(masks), tuple(views), tuple(small))
+    try:
+        leads = tuple(getattr(modality.channelwise(), "leads", ()))
+    except UsageError:  # no channel axis
+        leads = ()
+    return Scene(batch.x.numpy(), tuple(masks), tuple(views), tuple(small), leads)
 
 
 # Drawing -------------------------------------------------------------------------------------------------------------
@@ -166,7 +176,7 @@ def draw_signal(axes: Axes, x: np.ndarray, member: np.ndarray | None, colour: st
                 top = gap / 2 - r * band
                 axes.fill_between([begin * step, end * step], top - band, top, color=colour, alpha=0.3, lw=0)
     axes.set_xlim(0, x.shape[1])
-    axes.set_ylim(gap / 2 - many * gap, gap / 2)
+    axes.set_ylim(0.3 * gap - many * gap, 0.8 * gap)
 
 
 def draw_cells(axes: Axes, member: np.ndarray, colour: str) -> None:
@@ -191,9 +201,8 @@ def draw(axes: Axes, x: np.ndarray, member: np.ndarray | None, colour: str) -> N
             axes.imshow(image, interpolation="nearest")
         else:
             draw_plane(axes, image, member, colour)
-    elif x.ndim == 2 and (member is None or member.ndim == 1 or member.shape[0] <= x.shape[0]):
-        # Methods on channel tokens may leave out dependent channels, and then come first those that they keep.
-        draw_signal(axes, x if member is None or member.ndim == 1 else x[: member.shape[0]], member, colour)
+    elif x.ndim == 2 and (member is None or member.ndim == 1 or member.shape[0] == x.shape[0]):
+        draw_signal(axes, x, member, colour)
     elif member is not None:
         draw_cells(axes, member, colour)
     else:
@@ -207,17 +216,18 @@ def panels(seen: Scene, sample: int) -> list[Panel]:
     """(title, input, set or None, colour) of every panel of one sample, in the order of drawing."""
     out: list[Panel] = [("input", seen.x[sample], None, CONTEXT)]
     for number, masks in enumerate(seen.masks):
+        x = seen.under(sample, masks)
         several = f"{number + 1}: " if len(seen.masks) > 1 else ""
         for m in range(masks.context.shape[1]):
             which = f" {m + 1}" if masks.context.shape[1] > 1 else ""
             context = masks.context[sample, m]
             title = f"{several}context{which} · {context.sum()} of {context.size}"
-            out.append((title, seen.x[sample], context.reshape(masks.grid), CONTEXT))
+            out.append((title, x, context.reshape(masks.grid), CONTEXT))
             for t in range(masks.target.shape[2]):
                 group = masks.target[sample, m, t]
                 label = f"{several}target{which}" + (f" group {t + 1}" if masks.target.shape[2] > 1 else "")
                 colour = COLOURS[t % len(COLOURS)]
-                out.append((f"{label} · {group.sum()}", seen.x[sample], group.reshape(masks.grid), colour))
+                out.append((f"{label} · {group.sum()}", x, group.reshape(masks.grid), colour))
     out += [(f"view {i + 1}", view[sample], None, CONTEXT) for i, view in enumerate(seen.views)]
     out += [(f"small crop {i + 1}", view[sample], None, CONTEXT) for i, view in enumerate(seen.small)]
     return out
