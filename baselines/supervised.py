@@ -3,7 +3,7 @@
 Kept: encoder, batches, steps and optimiser of the board.
 Differs: sees labels of all tasks that are not nuisances, one linear head each on the mean token, losses summed;
 per-token tasks take no part. No early stopping and no augmentation: a reference of equal budget, not an upper bound.
-Tests: test_methods.py.
+Tests: test_contracts.py, test_methods.py.
 """
 
 import torch

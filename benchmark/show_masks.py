@@ -118,7 +118,9 @@ def scene(objective: Objective, modality: Modality, batch: Batch, progress: floa
         for hook in hooks:
             hook.remove()
     if not (masks or views or small):
-        raise UsageError("this method hides no tokens and looks at no views; there is nothing to draw, name another one")
+        raise UsageError(
+            "this method hides no tokens and looks at no views; there is nothing to draw, name another one"
+        )
     try:
         leads = tuple(getattr(modality.channelwise(), "leads", ()))
     except UsageError:  # no channel axis
