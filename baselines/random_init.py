@@ -2,7 +2,7 @@
 
 Kept: architecture, tokens and initialisation of the board's encoder; probed like every row.
 Differs: nothing is learned.
-Tests: test_methods.py.
+Tests: test_contracts.py, test_methods.py.
 """
 
 from jepakit.modality import Modality

@@ -2,7 +2,7 @@
 
 Kept: ``Modality.handmade`` for whole samples, the raw patches for per-token tasks; probed like every row.
 Differs: nothing is learned.
-Tests: test_methods.py.
+Tests: test_contracts.py, test_methods.py.
 """
 
 from jaxtyping import Float

@@ -5,7 +5,7 @@ Differs: sees labels of all tasks that are not nuisances, one linear head each o
 per-token tasks take no part. No early stopping and no augmentation: a reference of equal budget, not an upper bound.
 With ``labels`` below 1 it trains on that share of the rows, every class keeping its share and at least one row: the
 label-fraction arms.
-Tests: test_methods.py.
+Tests: test_contracts.py, test_methods.py.
 """
 
 import numpy as np

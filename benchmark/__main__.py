@@ -66,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _hpo(chosen, root, console)
         if chosen.command == "band":
             return _band(chosen, console)
+        if chosen.command == "show-masks":
+            return _show_masks(chosen, root, console)
         return _run(chosen, root, console)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -135,6 +137,16 @@ def _verify(chosen: argparse.Namespace, console: Console) -> int:
     wrong = sum(not check.match for check in checks)
     console.print(f"{len(checks) - wrong} of {len(checks)} numbers match" + (f", {wrong} do not" if wrong else ""))
     return FAILED if wrong else OK
+
+
+def _show_masks(chosen: argparse.Namespace, root: Path, console: Console) -> int:
+    from benchmark import show_masks  # matplotlib takes a second to load, which no other command needs
+
+    path = show_masks.show(
+        chosen.method, chosen.words, root, chosen.results, out=chosen.out, rows=chosen.rows, progress=chosen.progress
+    )
+    console.print(f"figure written to {path}", soft_wrap=True, highlight=False, markup=False)
+    return OK
 
 
 def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:

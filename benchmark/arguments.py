@@ -83,6 +83,14 @@ def parser() -> Parser:
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
     band = commands.add_parser("band", parents=[shared], help="does the ranking survive another probing protocol?")
     band.add_argument("words", nargs="*", metavar="modality key=value", help="modality, dataset=… and preset=…")
+    masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
+    masks.add_argument("method", help="which method")
+    masks.add_argument("words", nargs="*", metavar="modality key=value", help="on what, in the words of run")
+    masks.add_argument(
+        "--out", type=Path, help="the PNG (default: <results>/figures/masks_<method>_<modality>_<dataset>.png)"
+    )
+    masks.add_argument("--rows", type=int, default=3, help="how many samples")
+    masks.add_argument("--progress", type=float, default=0.0, help="share of the run that is over, 0 to 1")
     return top
 
 
@@ -91,7 +99,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command not in ("run", "hpo", "band")):
+    if options or (rest and chosen.command not in ("run", "hpo", "band", "show-masks")):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         chosen.words = [*chosen.words, *rest]

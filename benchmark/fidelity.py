@@ -1,4 +1,5 @@
-"""docs/fidelity.md from the method files: what each keeps of its paper, what it does otherwise, which test says so.
+"""docs/fidelity.md from the method files and the committed boards: what each method keeps of its paper, what it does
+otherwise, what was published for it, what it reached here, which test says so.
 
 ``python -m benchmark.fidelity`` writes the page; with ``--check`` it only compares and exits 1 when it is out of date.
 """
@@ -6,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import inspect
 import re
 import sys
@@ -19,10 +21,15 @@ from jepakit.registry import Entry, methods
 
 PAGE = CHECKOUT / "docs" / "fidelity.md"
 FIELDS = ("Source", "Kept", "Differs", "Conventions", "Not verified", "Published", "Tests")
+RESULTS = CHECKOUT / "results"
 HEAD = """# Fidelity
 
-What each method keeps of its paper and what it does otherwise. Generated from the first lines of the method files by
-`python -m benchmark.fidelity`; edit the files, not this page.
+What each method keeps of its paper and what it does otherwise. Generated from the first lines of the method files and the
+boards in `results/` by `python -m benchmark.fidelity`; edit the files, not this page.
+
+*Published* numbers come from other data, encoders and budgets and are no target of the boards here. *Here* is the method's
+best row on the headline task of each data set (linear probe): mean over seeds, 95 % interval over seeds and test units, and what
+one seed cost.
 """
 
 
@@ -43,6 +50,39 @@ def parse(doc: str) -> tuple[str, dict[str, str]]:
     return " ".join(head.split()), fields
 
 
+def ours(name: str, results: Path = RESULTS) -> list[str]:
+    """The best headline row of a method on every board in ``results``, as sentences; empty where it has none.
+
+    The lines of a leaderboard file stand by measure, headline first, best first: the first line of a method that has a score
+    is its best one, provided that it is of the board's first measure.
+    """
+    found = []
+    for path in sorted(results.glob("leaderboard_*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = [line for line in csv.DictReader(file) if line["preset"] and line["mean"]]
+        headlines: dict[tuple[str, str, str], tuple[str, str, str]] = {}
+        done = set()
+        for line in lines:
+            board = (line["dataset"], line["preset"], line["data"])
+            measure = (line["task"], line["probe"], line["metric"])
+            if headlines.setdefault(board, measure) == measure and line["method"] == name and board not in done:
+                done.add(board)
+                found.append(sentence(path.stem.removeprefix("leaderboard_"), line))
+    return found
+
+
+def sentence(modality: str, line: Mapping[str, str]) -> str:
+    """One line of a leaderboard file in words; a field without a number is left out."""
+    said = f"{modality}/{line['dataset']}, preset {line['preset']}: {line['metric']} of {line['task']} {line['mean']}"
+    if line["ci95_lo"] and line["ci95_hi"]:
+        said += f" [{line['ci95_lo']}, {line['ci95_hi']}]"
+    cost = [f"{line['n_seeds']} seed{'' if line['n_seeds'] == '1' else 's'}"]
+    cost += [f"{line[key]} {unit}" for key, unit in (("device_s", "s"), ("pflops", "PFLOP")) if line.get(key)]
+    more = [f"with {line['variant']}"] if line["variant"] else []
+    more += ["made by older code"] if line["stale"] == "yes" else []
+    return f"{said} ({', '.join(cost + more)})"
+
+
 def section(names: list[str], entry: Entry[Any]) -> Iterator[str]:
     """The lines of one method file, which may register several names."""
     module = inspect.getmodule(inspect.unwrap(entry.make))
@@ -57,9 +97,14 @@ def section(names: list[str], entry: Entry[Any]) -> Iterator[str]:
     yield f"- *Row:* {' · '.join(fact for fact in facts if fact)}"
     if entry.info.get("paper"):
         yield f"- *Paper:* {entry.info['paper']}"
-    for name in FIELDS:
+    for name in FIELDS[:-1]:
         if name in fields:
             yield f"- *{name}:* {fields[name]}"
+    for name in names:
+        which = f" (`{name}`)" if len(names) > 1 else ""
+        yield f"- *Here{which}:* {'; '.join(ours(name)) or 'no row on a committed board'}."
+    if "Tests" in fields:
+        yield f"- *Tests:* {fields['Tests']}"
     path = entry.source
     if path.is_relative_to(CHECKOUT):
         place = path.relative_to(CHECKOUT).as_posix()

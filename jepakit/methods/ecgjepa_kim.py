@@ -3,10 +3,13 @@
 Source: github sehunfromdaegu/ECG_JEPA, arXiv 2410.08559 and its released code.
 Kept: cross-pattern attention, positions (lead, time) added at every block, a time mask common to all leads, targets
 LayerNormed without affine, lead-wise predictor without lead code, smooth-L1, EMA .996 → 1, weight decay .05.
-Differs: leads, patch and sampling rate are the data set's; residual projections are initialised with one std for
-all blocks; random masks are drawn per sample; in short runs the EMA start is lowered (schedules.momentum); the last
-legal start of a block is drawn (``legacy=True`` restores the release).
-Tests: test_masking.py, test_nn.py, test_methods.py.
+Differs: leads, patch and sampling rate are the data set's; residual projections are initialised with one std for all
+blocks; random masks are drawn per sample; in short runs the EMA start is lowered (schedules.momentum); the last legal
+start of a block is drawn (``legacy=True`` restores the release).
+Not verified: the published numbers; none was run here.
+Published: PTB-XL, linear macro AUC ≈ .894 after about 22 GPU hours, read off a figure of its repository (ST-MEM ≈
+.880); CPSC 2018, multilabel linear, log of the repository: AUC .971, F1 .789 (multi-block masks, epoch 100).
+Tests: test_masking.py, test_contracts.py, test_nn.py, test_methods.py.
 """
 
 from typing import Any
