@@ -28,8 +28,8 @@ What each method keeps of its paper and what it does otherwise. Generated from t
 boards in `results/` by `python -m benchmark.fidelity`; edit the files, not this page.
 
 *Published* numbers come from other data, encoders and budgets and are no target of the boards here. *Here* is the method's
-best row on the headline task of each data set (linear probe): mean over seeds, 95 % interval over seeds and test units, and what
-one seed cost.
+best row on the headline task of each data set (linear probe): mean over seeds, 95 % interval over seeds and test units, and
+what one seed cost.
 """
 
 
