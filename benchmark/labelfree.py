@@ -190,7 +190,10 @@ def study(
     shown = [one for one in found if not only or one.board[0] in only]
     if not shown:
         where = f"{modality}/{','.join(only)}" if only else modality
-        raise UsageError(f"no finished run of {where} with the probe '{PROBE}'; start with: run {modality}")
+        raise UsageError(
+            f"no finished run of {where} with the probe '{PROBE}' that current code made (older records are stale); "
+            f"start with: run {modality}"
+        )
     rows = correlations(found)
     write(rows, results / f"labelfree_{modality}.csv")
     return tables(rows, shown)

@@ -67,7 +67,7 @@ def test_without_the_teacher_features_collapse(name: str, ecg: Modality, tmp_pat
 
 
 def test_lejepa_without_its_regulariser_is_flagged(ecg: Modality, tmp_path: Path) -> None:
-    log = watched(pretrain.build("lejepa", ecg, SIZE, 0, {"weight": 0.0}), ecg, tmp_path)
+    log = watched(pretrain.build("lejepa", ecg, SIZE, 0, {"weight": 0.0}), ecg, tmp_path, 120, 5e-3)
     assert "projections are alike" in log.history[-1]["collapsed"]
     assert log.facts()["projected"] == log.history[-1]["collapsed"]
     assert log.facts()["collapse_step"] is not None
@@ -101,7 +101,7 @@ class VICReg(Objective):
 
 @pytest.mark.parametrize(("projector", "reason"), [(True, "projections are alike"), (False, "constant")])
 def test_vicreg_without_its_variance_term(projector: bool, reason: str, ecg: Modality, tmp_path: Path) -> None:
-    without = watched(VICReg(ecg, 0.0, projector), ecg, tmp_path / "without")
+    without = watched(VICReg(ecg, 0.0, projector), ecg, tmp_path / "without", 120, 5e-3)
     assert without.history[-1]["collapsed"].startswith(reason)
     whole = watched(VICReg(ecg, 25.0, projector), ecg, tmp_path / "whole")
     assert whole.history[-1]["collapsed"] is None and whole.collapse_step() is None
@@ -149,7 +149,7 @@ def test_projections_of_one_direction_are_alike() -> None:
     assert projected(0.1 * z + 1) == "projections are alike: mean cosine 0.99"  # 1 / (1 + .1²)
 
 
-HEALTHY = [name for name in ("ecgjepa", "ecgjepa-kim", "ijepa", "mae", "lejepa", "simclr", "supervised")]
+HEALTHY = ("ecgjepa", "ecgjepa-kim", "ijepa", "mae", "lejepa", "simclr", "supervised")
 
 
 @pytest.mark.slow
