@@ -50,8 +50,8 @@ class Checkpoint:
 class Row:
     """One line of ``results/labelfree_<modality>.csv``, in column order; None is an empty cell.
 
-    scope: ``all`` checkpoints of the data set, or ``within`` methods. n: checkpoints that count;
-    methods: methods that have the number. rho, p: Spearman's ρ with the score (signed so that a better score counts up) and its permutation p.
+    scope: ``all`` checkpoints of the board, or ``within`` methods. n: checkpoints that count; methods: methods that have
+    the number. rho, p: Spearman's ρ with the score (signed so that a better score counts up) and its permutation p.
     """
 
     dataset: str
