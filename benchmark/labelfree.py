@@ -50,9 +50,8 @@ class Checkpoint:
 class Row:
     """One line of ``results/labelfree_<modality>.csv``, in column order; None is an empty cell.
 
-    scope: ``all`` checkpoints of the data set, or ``within`` methods. n: checkpoints that count;
-    methods: methods that have the number. rho, p: Spearman's ρ with the score (signed so that a better score counts up)
-    and its permutation p.
+    scope: ``all`` checkpoints of the board, or ``within`` methods. n: checkpoints that count; methods: methods that have
+    the number. rho, p: Spearman's ρ with the score (signed so that a better score counts up) and its permutation p.
     """
 
     dataset: str
@@ -191,7 +190,10 @@ def study(
     shown = [one for one in found if not only or one.board[0] in only]
     if not shown:
         where = f"{modality}/{','.join(only)}" if only else modality
-        raise UsageError(f"no finished run of {where} with the probe '{PROBE}'; start with: run {modality}")
+        raise UsageError(
+            f"no finished run of {where} with the probe '{PROBE}' that current code made (older records are stale); "
+            f"start with: run {modality}"
+        )
     rows = correlations(found)
     write(rows, results / f"labelfree_{modality}.csv")
     return tables(rows, shown)

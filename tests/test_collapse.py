@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark import plugin
-from benchmark.diagnostics import Look, Looker, projected, verdict
+from benchmark.diagnostics import MEASURES, Look, Looker, collapse, look, projected, verdict
 from benchmark.subset import limited
 from benchmark.watch import WatchLog
 from jepakit import pretrain, targets
@@ -67,7 +67,7 @@ def test_without_the_teacher_features_collapse(name: str, ecg: Modality, tmp_pat
 
 
 def test_lejepa_without_its_regulariser_is_flagged(ecg: Modality, tmp_path: Path) -> None:
-    log = watched(pretrain.build("lejepa", ecg, SIZE, 0, {"weight": 0.0}), ecg, tmp_path)
+    log = watched(pretrain.build("lejepa", ecg, SIZE, 0, {"weight": 0.0}), ecg, tmp_path, 120, 5e-3)
     assert "projections are alike" in log.history[-1]["collapsed"]
     assert log.facts()["projected"] == log.history[-1]["collapsed"]
     assert log.facts()["collapse_step"] is not None
@@ -101,7 +101,7 @@ class VICReg(Objective):
 
 @pytest.mark.parametrize(("projector", "reason"), [(True, "projections are alike"), (False, "constant")])
 def test_vicreg_without_its_variance_term(projector: bool, reason: str, ecg: Modality, tmp_path: Path) -> None:
-    without = watched(VICReg(ecg, 0.0, projector), ecg, tmp_path / "without")
+    without = watched(VICReg(ecg, 0.0, projector), ecg, tmp_path / "without", 120, 5e-3)
     assert without.history[-1]["collapsed"].startswith(reason)
     whole = watched(VICReg(ecg, 25.0, projector), ecg, tmp_path / "whole")
     assert whole.history[-1]["collapsed"] is None and whole.collapse_step() is None
@@ -122,10 +122,10 @@ class Blind(Embedder):
 
 @pytest.mark.parametrize("kind", ["position", "constant"])
 def test_encoders_that_do_not_look_at_the_input(kind: str, ecg: Modality) -> None:
-    look = Looker(ecg, ecg.data("val"), "cpu", viewed=16)(Blind(ecg, kind))
-    assert verdict(look) == "constant: features are the same for every sample"
+    seen = Looker(ecg, ecg.data("val"), "cpu", viewed=16)(Blind(ecg, kind))
+    assert verdict(seen) == "constant: features are the same for every sample"
     # Pooled features that live do not hide tokens that only know where they are.
-    alive = Look(np.random.default_rng(0).normal(size=(64, 32)), look.tokens, look.place)
+    alive = Look(np.random.default_rng(0).normal(size=(64, 32)), seen.tokens, seen.place)
     kinds = {"position": "position only", "constant": "constant: token features"}
     assert str(verdict(alive)).startswith(kinds[kind])
 
@@ -149,7 +149,7 @@ def test_projections_of_one_direction_are_alike() -> None:
     assert projected(0.1 * z + 1) == "projections are alike: mean cosine 0.99"  # 1 / (1 + .1²)
 
 
-HEALTHY = ["ecgjepa", "ecgjepa-kim", "ijepa", "mae", "lejepa", "simclr", "supervised"]
+HEALTHY = ("ecgjepa", "ecgjepa-kim", "ijepa", "mae", "lejepa", "simclr", "supervised")
 
 
 @pytest.mark.slow
@@ -162,4 +162,21 @@ def test_no_healthy_method_is_flagged(ecg: Modality, tmp_path: Path) -> None:
             runs += 1
             if log.history[-1]["collapsed"]:
                 flagged[name, seed] = log.history[-1]["collapsed"]
-    assert runs >= 20 and not flagged
+    assert not flagged
+    page = (Path(__file__).parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    assert f"of {runs} short runs of healthy methods on simulated ECG" in " ".join(page.split()) and runs >= 20
+    assert f"(seven methods, three seeds) {len(flagged)} are" in " ".join(page.split())
+
+
+def test_the_page_has_the_measures_and_thresholds_of_the_code() -> None:
+    page = " ".join((Path(__file__).parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8").split())
+    for name, meaning in MEASURES.items():
+        assert f"| `{name}` | {meaning} |" in page
+    for words in (
+        f"varies by less than {collapse.POOLED:.0%} of its root mean square",
+        f"about the mean at their position, it varies by less than {collapse.TOKENS:.0%}",
+        f"more than {collapse.SHARE:.0%} of the variance",
+        f"a mean cosine above {collapse.ALIKE}",
+        f"batch of up to {look.LOOKED_ROWS} rows",
+    ):
+        assert words in page
