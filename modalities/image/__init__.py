@@ -1,0 +1,2 @@
+"""Images."""
+from modalities.image import shapes
