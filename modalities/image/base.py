@@ -95,9 +95,7 @@ class ImageModality(Modality):
         seen = recolour(resample(self.pixels(whole), drawn, side), drawn, self.policy)
         mean, std = self.scale(seen.device)
         extra = {name: column for name, column in batch.extra.items() if name != WHOLE}
-        return replace(
-            batch, x=(seen * FULL - mean) / std, extra={**extra, "action": drawn.action(self.policy)}
-        )
+        return replace(batch, x=(seen * FULL - mean) / std, extra={**extra, "action": drawn.action(self.policy)})
 
     def pixels(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Standardised input as values in [0, 1]."""

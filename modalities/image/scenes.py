@@ -12,17 +12,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modalities.image.silhouettes import NAMES, ORDERS, look_up, tables
+from modalities.image.silhouettes import NAMES, look_up, tables
 
 TEXTURES = ("plain", "stripes", "checks", "gradient", "clouds")
 HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")
 MOST = 4  # objects
-RADIUS = (3.2, 5.2)  # pixels, of the disc of equal area, of a single object
-SHRINK = np.array([1.0, 0.85, 0.75, 0.68])  # by the number of objects
+RADIUS = (4.5, 6.5)  # pixels, of the disc of equal area, of a single object
+SHRINK = np.array([1.0, 0.64, 0.62, 0.6])  # by the number of objects; the longest figure still fits its quarter
 GAP = 1.0  # pixels between two objects, at least
-NOISE = 0.12  # largest standard deviation of pixel noise, as a share of full intensity
-SPECKS = 6  # at most
+NOISE = 0.06  # largest standard deviation of pixel noise, as a share of full intensity
+SPECKS = 3  # at most
 CHUNK = 500  # scenes drawn at once, to bound memory
+GROUND, STEP = (0.1, 0.45), (0.25, 0.5)  # luma of the ground; how much lighter objects are
+PAINT, EARTH = (0.25, 0.5), (0.0, 0.25)  # strength of colour of objects and of the ground
+WEAVE = (0.02, 0.1)  # amplitude of the texture
+TURN = np.pi / 6  # largest, radians: below half of what turns a square or star into itself
 GREY = np.array([0.299, 0.587, 0.114])
 
 
@@ -40,20 +44,17 @@ class Scenes:
 
 
 def place(random: np.random.Generator, reach: np.ndarray, count: np.ndarray, side: int) -> np.ndarray:
-    """Centres (n, MOST, 2) as (x, y) in pixels: inside by ``reach`` (n,) pixels and apart by twice that and GAP.
+    """Centres (n, MOST, 2) as (x, y) in pixels of objects that extend ``reach`` (n,) pixels from there.
 
-    Scenes whose objects do not fit are placed anew, all together, so places stay uniform over what is allowed.
+    A single object lies anywhere inside the frame; of several, each has a quarter of the frame of its own.
     """
-    centre = np.empty((len(reach), MOST, 2))
-    left = np.arange(len(reach))
-    while len(left):
-        room = side - 2 * reach[left, None, None]
-        centre[left] = reach[left, None, None] + room * random.random((len(left), MOST, 2))
-        gap = np.linalg.norm(centre[left, :, None] - centre[left, None], axis=-1)
-        real = np.arange(MOST) < count[left, None]
-        pair = real[:, :, None] & real[:, None] & ~np.eye(MOST, dtype=bool)
-        left = left[(pair & (gap < (2 * reach[left] + GAP)[:, None, None])).any((1, 2))]
-    return centre
+    n = len(reach)
+    corner = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * (side / 2)
+    own = corner[random.random((n, MOST)).argsort(1)]
+    alone = (count == 1)[:, None, None]
+    own, width = np.where(alone, 0, own), np.where(alone, side, side / 2)
+    margin = reach[:, None, None] + np.where(alone, 0, GAP / 2)
+    return np.asarray(own + margin + (width - 2 * margin) * random.random((n, MOST, 2)))
 
 
 def tint(hue: np.ndarray, strength: np.ndarray, lightness: np.ndarray) -> np.ndarray:
@@ -101,7 +102,7 @@ def render(n: int, seed: int, *, side: int = 32, channels: int = 3, looks: int |
     factors = {
         "figure": random.integers(0, len(NAMES), n),
         "count": random.integers(0, MOST, n),
-        "turn": random.uniform(-np.pi, np.pi, n),
+        "turn": random.uniform(-TURN, TURN, n),
         "texture": random.integers(0, len(TEXTURES), n),
         "hue": random.integers(0, len(HUES), n),
         "noise": random.uniform(0.0, NOISE, n),
@@ -130,18 +131,13 @@ def _draw(
 ) -> tuple[np.ndarray, np.ndarray]:
     n = len(centre)
     cover = objects(factors, centre, side)
-    # Objects are lighter or darker than their ground, never by less than a fifth of the scale.
-    step = random.uniform(0.2, 0.45, n)
-    ground = random.uniform(0.15, 0.85, n)
-    lighter = np.where(ground < 0.5, random.random(n) < 0.8, random.random(n) < 0.2)
-    light = ground + np.where(lighter, step, -step)
-    outside = (light < 0.05) | (light > 0.95)
-    light = np.where(outside, ground - (light - ground), light)
+    ground = random.uniform(*GROUND, n)
+    light = ground + random.uniform(*STEP, n)
     hue = (factors["hue"] + random.uniform(-0.35, 0.35, n)) / len(HUES)
-    paint = tint(hue, random.uniform(0.35, 0.7, n), light)
-    below = tint(random.random(n), random.uniform(0.0, 0.4, n), ground)
+    paint = tint(hue, random.uniform(*PAINT, n), light)
+    below = tint(random.random(n), random.uniform(*EARTH, n), ground)
     pattern = texture(random, factors["texture"], side)
-    weave = random.uniform(0.04, 0.12, (n, 1)) * random.choice([-1, 1], (n, 3)) * random.uniform(0.5, 1.0, (n, 3))
+    weave = random.uniform(*WEAVE, (n, 1)) * random.choice([-1, 1], (n, 3)) * random.uniform(0.5, 1.0, (n, 3))
     image = below[:, :, None, None] + weave.astype(np.float32)[:, :, None, None] * pattern[:, None]
     image = image * (1 - cover[:, None]) + paint[:, :, None, None] * cover[:, None]
     number = random.integers(0, SPECKS + 1, n)
@@ -154,7 +150,9 @@ def _draw(
         image = np.einsum("nchw,c->nhw", image, GREY.astype(np.float32))[:, None]
     if looks is not None:
         image = image * random.standard_gamma(looks, image.shape, dtype=np.float32) / looks
-    image += factors["noise"].astype(np.float32)[:, None, None, None] * random.standard_normal(image.shape, dtype=np.float32)
+    image += factors["noise"].astype(np.float32)[:, None, None, None] * random.standard_normal(
+        image.shape, dtype=np.float32
+    )
     return np.rint(image.clip(0, 1) * 255).astype(np.uint8), cover
 
 
@@ -175,8 +173,3 @@ def objects(factors: dict[str, np.ndarray], centre: np.ndarray, side: int) -> np
         distance = look_up(factors["figure"][rows], x, y) * radius[rows]
         cover[rows] = np.maximum(cover[rows], np.clip(0.5 - distance, 0, 1))
     return cover
-
-
-def has_direction(figure: np.ndarray) -> np.ndarray:
-    """Whether a figure looks different after every turn short of a full one, so that its turn can be asked for."""
-    return np.asarray(ORDERS[figure] == 1)

@@ -1,7 +1,7 @@
 """Shapes: silhouettes with known pose, number and nuisances on textured grounds; and the same under radar speckle.
 
-The pose (x, y, radius, turn) is asked where it is defined: of scenes with one object; its turn, as sine and cosine, of figures
-without rotational symmetry. ``segment`` asks of every patch what covers most of it: the ground or a figure.
+The pose (x, y, radius, turn) is asked where it is defined: of scenes with one object, its turn not of discs and rings.
+``segment`` asks of every patch what covers most of it: the ground or a figure.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from jepakit.registry import datasets
 from jepakit.types import Card, Data, Part, Task
 from modalities.image.base import ImageModality
 from modalities.image.parts import Images, assemble
-from modalities.image.scenes import HUES, TEXTURES, Scenes, has_direction, render
-from modalities.image.silhouettes import NAMES
+from modalities.image.scenes import HUES, TEXTURES, Scenes, render
+from modalities.image.silhouettes import NAMES, ORDERS
 from modalities.image.views import Policy
 
 COUNTS = ("1", "2", "3", "4")
@@ -26,16 +26,15 @@ def labels(scenes: Scenes, patch: int) -> dict[str, np.ndarray]:
     """Every task's label of every scene; NaN where a pose is not defined."""
     factors = scenes.factors
     alone = factors["count"] == 0
-    turned = alone & has_direction(factors["figure"])
+    turned = alone & (ORDERS[factors["figure"]] > 0)
     side = scenes.cover.shape[-1] // patch
     share = scenes.cover.reshape(-1, side, patch, side, patch).mean((2, 4)).reshape(-1, side * side)
     pose = {"x": factors["x"], "y": factors["y"], "radius": factors["radius"]}
-    turn = {"turn_sin": np.sin(factors["turn"]), "turn_cos": np.cos(factors["turn"])}
     return {
         "shape": factors["figure"],
         "count": factors["count"],
         **{name: np.where(alone, value, np.nan).astype(np.float32) for name, value in pose.items()},
-        **{name: np.where(turned, value, np.nan).astype(np.float32) for name, value in turn.items()},
+        "turn": np.where(turned, factors["turn"], np.nan).astype(np.float32),
         "segment": np.where(share > 0.5, 1 + factors["figure"][:, None], 0),
         "texture": factors["texture"],
         "hue": factors["hue"],
@@ -55,8 +54,8 @@ class Shapes(ImageModality):
         source="modalities/image/scenes.py",
         citation="this repository; known factors in the manner of dSprites (Matthey et al. 2017)",
         unit="image",
-        notes="Parts are independent draws. x, y and radius are known of scenes with one object, turn_sin and turn_cos "
-        "where it has no rotational symmetry either. Views keep shape, not pose; crops may cut objects off.",
+        notes="Parts are independent draws. x, y, radius (pixels) and turn (radians) are known of scenes with one object, turn "
+        "not of discs and rings. Views keep shape, not pose; crops may cut objects off.",
     )
     looks: ClassVar[int | None] = None
     sizes: ClassVar[dict[Part, int]] = {"train": 4000, "val": 1000, "test": 2000}
@@ -68,7 +67,7 @@ class Shapes(ImageModality):
     tasks = (
         Task("shape", "class", "accuracy", NAMES),
         Task("count", "class", "accuracy", COUNTS),
-        *(Task(name, "regression", "r2") for name in ("x", "y", "radius", "turn_sin", "turn_cos")),
+        *(Task(name, "regression", "r2") for name in ("x", "y", "radius", "turn")),
         Task("segment", "dense", "macro_f1", ("ground", *NAMES)),
         Task("texture", "class", "accuracy", TEXTURES, nuisance=True),
         Task("hue", "class", "accuracy", HUES, nuisance=True),

@@ -37,8 +37,8 @@ def _heart() -> np.ndarray:
 
 
 def _crescent() -> np.ndarray:
-    """The unit disc without a disc of radius .85 whose centre lies .6 to the right: two arcs between their meeting points."""
-    bite, away = 0.85, 0.6
+    """The unit disc without a disc of radius .75 whose centre lies .45 to the right."""
+    bite, away = 0.75, 0.45
     x = (1 - bite**2 + away**2) / (2 * away)
     outer, inner = np.arccos(x), np.arccos((x - away) / bite)
     return np.concatenate([_arc(outer, TURN - outer, 49), _arc(TURN - inner, inner, 33, bite, away)[1:-1]])

@@ -19,9 +19,7 @@ import pooch
 VERSION = 1  # raise it when a decoder changes
 
 
-def decoded(
-    name: str, sources: Sequence[Path], decode: Callable[[], dict[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
+def decoded(name: str, sources: Sequence[Path], decode: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays that ``decode`` makes of ``sources``, from the cache where the sources have not changed since.
 
     ``name`` (a file name stem) tells data sets apart; a source has changed when its name, size or time did.
