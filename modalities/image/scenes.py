@@ -17,16 +17,16 @@ from modalities.image.silhouettes import NAMES, look_up, tables
 TEXTURES = ("plain", "stripes", "checks", "gradient", "clouds")
 HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")
 MOST = 4  # objects
-RADIUS = (4.5, 6.5)  # pixels, of the disc of equal area, of a single object
-SHRINK = np.array([1.0, 0.64, 0.62, 0.6])  # by the number of objects; the longest figure still fits its quarter
+RADIUS = (5.0, 6.5)  # pixels, of the disc of equal area, of a single object
+SHRINK = np.array([1.0, 0.7, 0.7, 0.7])  # by the number of objects; the longest figure still fits its quarter
 GAP = 1.0  # pixels between two objects, at least
-NOISE = 0.06  # largest standard deviation of pixel noise, as a share of full intensity
+NOISE = 0.03  # largest standard deviation of pixel noise, as a share of full intensity
 SPECKS = 3  # at most
 CHUNK = 500  # scenes drawn at once, to bound memory
-GROUND, STEP = (0.1, 0.45), (0.25, 0.5)  # luma of the ground; how much lighter objects are
+GROUND, STEP = (0.1, 0.3), (0.4, 0.55)  # luma of the ground; how much lighter objects are
 PAINT, EARTH = (0.25, 0.5), (0.0, 0.25)  # strength of colour of objects and of the ground
-WEAVE = (0.02, 0.1)  # amplitude of the texture
-TURN = np.pi / 6  # largest, radians: below half of what turns a square or star into itself
+WEAVE = (0.02, 0.08)  # amplitude of the texture
+TURN = np.pi / 12  # largest, radians: below half of what turns a square or star into itself
 GREY = np.array([0.299, 0.587, 0.114])
 
 

@@ -54,8 +54,8 @@ class Shapes(ImageModality):
         source="modalities/image/scenes.py",
         citation="this repository; known factors in the manner of dSprites (Matthey et al. 2017)",
         unit="image",
-        notes="Parts are independent draws. x, y, radius (pixels) and turn (radians) are known of scenes with one object, turn "
-        "not of discs and rings. Views keep shape, not pose; crops may cut objects off.",
+        notes="Parts are independent draws. x, y, radius (pixels) and turn (radians) are known of scenes with one object, "
+        "turn not of discs and rings. Views keep shape, not pose; crops may cut objects off.",
     )
     looks: ClassVar[int | None] = None
     sizes: ClassVar[dict[Part, int]] = {"train": 4000, "val": 1000, "test": 2000}

@@ -37,8 +37,8 @@ def _heart() -> np.ndarray:
 
 
 def _crescent() -> np.ndarray:
-    """The unit disc without a disc of radius .75 whose centre lies .45 to the right."""
-    bite, away = 0.75, 0.45
+    """The unit disc without a disc of radius .8 whose centre lies .7 to the right."""
+    bite, away = 0.8, 0.7
     x = (1 - bite**2 + away**2) / (2 * away)
     outer, inner = np.arccos(x), np.arccos((x - away) / bite)
     return np.concatenate([_arc(outer, TURN - outer, 49), _arc(TURN - inner, inner, 33, bite, away)[1:-1]])
