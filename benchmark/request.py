@@ -116,7 +116,7 @@ def _datasets(modality: str, text: str | None) -> tuple[str, ...]:
         return (default_dataset(modality),)
     chosen = known if text == "all" else list(dict.fromkeys(text.split(",")))
     for name in chosen:
-        if name not in known:
+        if f"{modality}/{name}" not in datasets:
             raise did_you_mean(f"{modality} data set", name, known)
     return tuple(chosen)
 

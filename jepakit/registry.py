@@ -48,6 +48,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, Entry[T]] = {}
+        self._families: dict[str, Callable[[str], T]] = {}
 
     def register(self, name: str, **info: Any) -> Callable[[T], T]:
         """Decorator: ``@methods.register("ecgjepa", family="jepa")``.
@@ -65,14 +66,30 @@ class Registry(Generic[T]):
 
         return decorate
 
+    def register_family(self, prefix: str) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+        """Decorator of a function that makes the entry of any name that begins with ``prefix`` from the rest of the name.
+
+        It must give the same object for the same name. Members of a family are found by name, not by iterating.
+        """
+
+        def decorate(make: Callable[[str], T]) -> Callable[[str], T]:
+            self._families[prefix] = make
+            return make
+
+        return decorate
+
     def __getitem__(self, name: str) -> Entry[T]:
-        try:
+        if name in self._entries:
             return self._entries[name]
-        except KeyError:
-            raise did_you_mean(self.kind, name, list(self._entries)) from None
+        for prefix, make in self._families.items():
+            if name.startswith(prefix) and name != prefix:
+                return Entry(name, make(name.removeprefix(prefix)))
+        raise did_you_mean(self.kind, name, list(self._entries))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries or any(
+            str(name).startswith(prefix) and name != prefix for prefix in self._families
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from modalities import ecg
+from modalities import ecg, image
 
-__all__ = ["ecg"]
+__all__ = ["ecg", "image"]
