@@ -6,8 +6,8 @@ thread, denormals flushed. They take turns round by round and are compared by th
 noisy. Timed is all that a probe does: standardise, solve every penalty, score validation for each, choose.
 
 Speed is compared with scikit-learn at its default tolerance, accuracy with scikit-learn at TIGHT: at its default a warm
-start on weak penalties counts as converged after no step at all. ``accuracy_gap`` is the largest difference in test accuracy to
-that reference at equal penalties, over the whole path.
+start on weak penalties counts as converged after no step at all. ``accuracy_gap`` is the largest difference in test
+accuracy to that reference at equal penalties, over the whole path.
 """
 
 from __future__ import annotations

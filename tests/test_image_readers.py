@@ -207,7 +207,9 @@ def test_the_jpeg_copy_of_cifar10(tmp_path: Path) -> None:
     parts = Cifar10Jpeg.read(tmp_path)
     assert [len(parts[part]) for part in PARTS] == [180, 20, 40]
     found = parts["train"].x.float().mean((2, 3))
-    assert (found[:, 0] - 20 * parts["train"].labels["label"]).abs().max() < 4 and not (tmp_path / "escape.jpg").exists()
+    assert (found[:, 0] - 20 * parts["train"].labels["label"]).abs().max() < 4 and not (
+        tmp_path / "escape.jpg"
+    ).exists()
     name = "train/cat/0003.jpg"
     for content, sentence in (
         (jpeg(np.zeros((30, 32, 3), np.uint8)), "cat/0003.jpg in .* has 30 × 32 pixels, not 32 × 32"),
@@ -223,7 +225,9 @@ def test_the_jpeg_copy_of_cifar10(tmp_path: Path) -> None:
         Cifar10Jpeg.read(tmp_path)
 
 
-def test_the_cache_is_used_renewed_and_never_trusted(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_used_renewed_and_never_trusted(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, calls = tmp_path / "source", []
 
     def decode() -> dict[str, np.ndarray]:
@@ -356,7 +360,9 @@ def test_imagenette_from_its_archive(tmp_path: Path) -> None:
 
 
 def test_a_hub_data_set_is_read_from_its_saved_copy(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has no folder image/hub-me--fruit; run `make data MODALITY=image DATASET=hub-me"):
+    with pytest.raises(
+        DataError, match=r"has no folder image/hub-me--fruit; run `make data MODALITY=image DATASET=hub-me"
+    ):
         datasets["image/hub-me--fruit"].make(tmp_path)
     features = hub.Features(
         {"size": hub.ClassLabel(names=["s", "l"]), "img": hub.Image(), "label": hub.ClassLabel(names=["apple", "pear"])}
@@ -374,7 +380,12 @@ def test_a_hub_data_set_is_read_from_its_saved_copy(tmp_path: Path) -> None:
     assert "huggingface.co/datasets/me/fruit" in modality.card.source
     parts = {part: modality.data(part) for part in PARTS}
     assert [len(parts[part]) for part in PARTS] == [36, 4, 8]
-    assert parts["test"].x[5, :, 9, 9].tolist() == [100, 20, 0] and parts["test"].labels["size"].tolist()[:4] == [0, 0, 1, 1]
+    assert parts["test"].x[5, :, 9, 9].tolist() == [100, 20, 0] and parts["test"].labels["size"].tolist()[:4] == [
+        0,
+        0,
+        1,
+        1,
+    ]
     (folder / "dataset_dict.json").write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
         datasets["image/hub-me--fruit"].make(tmp_path)

@@ -1,4 +1,4 @@
-"""Rendered shapes: silhouettes against geometry, labels against the pixels, equal seeds, independent parts; mnist5k's split."""
+"""Rendered shapes: silhouettes against geometry, labels against pixels, equal seeds, independent parts; mnist5k's split."""
 
 from __future__ import annotations
 
@@ -157,7 +157,9 @@ def test_copies_leave_the_earlier_part_and_are_counted() -> None:
 def test_the_scale_is_the_mean_and_deviation_over_pixels() -> None:
     x = np.random.default_rng(0).integers(0, 256, (9, 3, 5, 5), dtype=np.uint8)
     mean, std = scale_of(x)
-    assert np.allclose(mean.squeeze().numpy(), x.mean((0, 2, 3))) and np.allclose(std.squeeze().numpy(), x.std((0, 2, 3)))
+    assert np.allclose(mean.squeeze().numpy(), x.mean((0, 2, 3))) and np.allclose(
+        std.squeeze().numpy(), x.std((0, 2, 3))
+    )
 
 
 def test_the_validation_cut_is_stratified_and_repeatable() -> None:
