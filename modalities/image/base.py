@@ -39,6 +39,10 @@ class ImageModality(Modality):
     """
 
     name: ClassVar[str] = "image"
+    board = (
+        "ijepa", "lejepa", "visreg", "cjepa", "data2vec", "salt", "random-teacher", "dmt", "dseq", "sparse", "seq", "sie",
+        "sar", "mae", "salt-teacher", "simclr", "vicreg", "supervised", "random_init", "raw_features",
+    )  # fmt: skip
     channels: ClassVar[int] = 3
     side: ClassVar[int] = 32
     patch: ClassVar[int] = 4

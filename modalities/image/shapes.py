@@ -68,7 +68,7 @@ class Shapes(ImageModality):
         Task("shape", "class", "accuracy", NAMES),
         Task("count", "class", "accuracy", COUNTS),
         *(Task(name, "regression", "r2") for name in ("x", "y", "radius", "turn")),
-        Task("segment", "dense", "macro_f1", ("ground", *NAMES)),
+        Task("segment", "dense", "miou", ("ground", *NAMES)),
         Task("texture", "class", "accuracy", TEXTURES, nuisance=True),
         Task("hue", "class", "accuracy", HUES, nuisance=True),
         Task("noise", "regression", "r2", nuisance=True),
