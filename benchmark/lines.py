@@ -33,7 +33,8 @@ class Line:
     Units: device_s seconds (pre-training + features), peak_mem_mib MiB, params_m millions; means over seeds.
     d_random, d_best_baseline: paired difference to the untrained encoder and to the best row of the families mae and
     contrastive, in the metric's own direction. p_holm, tie_group: ``benchmark.compare``; normalised:
-    ``benchmark.normalised``. collapse_step: mean over the seeds that collapsed. pareto: no other ranked row is at least as good in score and device_s and better in one.
+    ``benchmark.normalised``. collapse_step: mean over the seeds that collapsed. pareto: no other ranked row is at least as
+    good in score and device_s and better in one.
     """
 
     rank: int | None
