@@ -7,8 +7,8 @@ Differs: on sequences the masks are those of the board's latent-predicting rows 
 only the target differs; elsewhere a random quarter stays visible; house encoder and predictor.
 Not verified: ImageNet-1k, none of whose rows was run here.
 Published: ImageNet-1k, linear probe behind a BatchNorm: ViT-B 68.0, ViT-L 76.0, ViT-H 77.2 (run again: 67.8, 75.8, 76.6);
-fine-tuned 83.66, 85.95, 86.93. CIFAR-10, 100 epochs, encoder and decoder of 9 + 3 layers: linear 49.33 (Keras example); Imagenette, ViT-S/16, 200
-epochs: best online linear 84.1, kNN 72.1 (stable-pretraining).
+fine-tuned 83.66, 85.95, 86.93. CIFAR-10, 100 epochs, encoder and decoder of 9 + 3 layers: linear 49.33 (Keras example);
+Imagenette, ViT-S/16, 200 epochs: best online linear 84.1, kNN 72.1 (stable-pretraining).
 Tests: test_targets.py, test_contracts.py, test_methods.py.
 """
 

@@ -5,9 +5,9 @@ Kept: NT-Xent over 2·batch views on cosines, projector with BatchNorm dropped a
 Differs: house encoder, mean over tokens, AdamW instead of LARS, temperature .2 for small batches; views come from
 the modality.
 Not verified: ImageNet-1k, none of whose rows was run here.
-Published: online linear, ResNet-18, 1000 epochs, temperature .2: CIFAR-10 90.74, CIFAR-100 65.78 (solo-learn); kNN on CIFAR-10,
-ResNet-18, 200 epochs .847 (lightly); Imagenette, ViT-S/16, 200 epochs, best online linear 74.9, kNN 73.3 (stable-pretraining);
-ImageNet-1k, ResNet-50, linear 69.3 [unverified].
+Published: online linear, ResNet-18, 1000 epochs, temperature .2: CIFAR-10 90.74, CIFAR-100 65.78 (solo-learn); kNN on
+CIFAR-10, ResNet-18, 200 epochs .847 (lightly); Imagenette, ViT-S/16, 200 epochs, best online linear 74.9, kNN 73.3
+(stable-pretraining); ImageNet-1k, ResNet-50, linear 69.3 [unverified].
 Tests: test_losses.py, test_contracts.py, test_methods.py.
 """
 

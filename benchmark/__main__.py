@@ -71,9 +71,7 @@ def parser() -> Parser:
     masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
     masks.add_argument("method", help="which method")
     masks.add_argument("words", nargs="*", metavar="modality key=value", help="on what, in the words of run")
-    masks.add_argument(
-        "--out", type=Path, help="the PNG (default: <results>/figures/masks_<method>_<modality>_<dataset>.png)"
-    )
+    masks.add_argument("--out", type=Path, help="the PNG (default: in <results>/figures, named after all three)")
     masks.add_argument("--rows", type=int, default=3, help="how many samples")
     masks.add_argument("--progress", type=float, default=0.0, help="share of the run that is over, 0 to 1")
     return top

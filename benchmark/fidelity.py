@@ -28,9 +28,8 @@ HEAD = """# Fidelity
 What each method keeps of its paper and what it does otherwise. Generated from the first lines of the method files and the
 boards in `results/` by `python -m benchmark.fidelity`; edit the files, not this page.
 
-*Published* numbers come from other data, encoders and budgets and are no target of the boards here. *Here* is the method's best
-row on the headline task of each data set (linear probe): mean over seeds, 95 % interval over seeds and test units, and what
-one seed cost.
+*Published* numbers come from other data, encoders and budgets and are no target of the boards here. *Here* is the
+method's best row on the headline task of each data set: mean over seeds, 95 % interval, and what one seed cost.
 """
 
 

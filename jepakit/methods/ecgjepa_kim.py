@@ -7,8 +7,8 @@ Differs: leads, patch and sampling rate are the data set's; residual projections
 all blocks; random masks are drawn per sample; in short runs the EMA start is lowered (schedules.momentum); the last
 legal start of a block is drawn (``legacy=True`` restores the release).
 Not verified: the published numbers; none was run here.
-Published: PTB-XL, linear macro AUC ≈ .894 after about 22 GPU hours, read off a figure of its repository (ST-MEM ≈ .880); CPSC
-2018, multilabel linear, log of the repository: AUC .971, F1 .789 (multi-block masks, epoch 100).
+Published: PTB-XL, linear macro AUC ≈ .894 after about 22 GPU hours, read off a figure of its repository (ST-MEM ≈ .880);
+CPSC 2018, multilabel linear, log of the repository: AUC .971, F1 .789 (multi-block masks, epoch 100).
 Tests: test_masking.py, test_contracts.py, test_nn.py, test_methods.py.
 """
 
