@@ -119,13 +119,14 @@ class _Function:
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 last = called.split(".")[-1]
-                if (
-                    (isinstance(node.func, ast.Attribute) and last in READS)
-                    or (called in {"float", "int", "bool", "complex"} and any(self.tensor(a) for a in node.args))
-                    or (called == "torch.where" and len(node.args) == 1)
-                    or (last == "to" and any(isinstance(a, ast.Constant) and a.value == "cpu" for a in node.args))
-                    or (called in {"torch.tensor", "torch.as_tensor"} and any(k.arg == "device" for k in node.keywords))
-                ):
+                reads = (
+                    isinstance(node.func, ast.Attribute) and last in READS,
+                    called in {"float", "int", "bool", "complex"} and any(self.tensor(a) for a in node.args),
+                    called == "torch.where" and len(node.args) == 1,
+                    last == "to" and any(isinstance(a, ast.Constant) and a.value == "cpu" for a in node.args),
+                    called in {"torch.tensor", "torch.as_tensor"} and any(k.arg == "device" for k in node.keywords),
+                )
+                if any(reads):
                     say(node)
             elif isinstance(node, ast.Subscript):
                 parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
