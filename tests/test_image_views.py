@@ -1,4 +1,4 @@
-"""Views of images: where pixels go, against coordinates; what is reported; what a data set forbids; tokens of small crops."""
+"""Views of images: where pixels go, against coordinates; what is reported; what a data set forbids; small crops."""
 
 from __future__ import annotations
 
@@ -110,14 +110,15 @@ def test_colour_changes_by_hand() -> None:
     x = torch.tensor([0.5, 0.25, 0.75])[None, :, None, None].expand(1, 3, 8, 8).contiguous()
     grey = 0.299 * 0.5 + 0.587 * 0.25 + 0.114 * 0.75
     one, zero = torch.ones(1), torch.zeros(1)
-    base = dict(
-        y=one / 2, x=one / 2, height=one, width=one, angle=zero, flip=zero, brightness=one, contrast=one, saturation=one,
-        hue=zero, grey=zero, blur=zero, solarise=zero,
-    )  # fmt: skip
+    names = ("height", "width", "brightness", "contrast", "saturation")
+    base = {name: one if name in names else zero for name in Drawn.__dataclass_fields__} | {"y": one / 2, "x": one / 2}
     policy = Policy(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.5, grey=0.5, blur=0.5, solarise=0.5)
     cases = {
         "brightness": (one * 1.2, [0.6, 0.3, 0.9]),
-        "contrast": (one * 0.5, [grey / 2 + v / 2 for v in (0.5, 0.25, 0.75)]),  # the mean grey of a flat image is its own
+        "contrast": (
+            one * 0.5,
+            [grey / 2 + v / 2 for v in (0.5, 0.25, 0.75)],
+        ),  # the mean grey of a flat image is its own
         "saturation": (zero, [grey] * 3),
         "hue": (one / 3, [0.75, 0.5, 0.25]),  # a third of a turn: red → green → blue → red
         "grey": (one, [grey] * 3),
@@ -161,7 +162,9 @@ def test_training_crops_are_ijepas_area_without_a_mirror() -> None:
     assert (step > 0).all() and float(step.min()) > 0.45 and float(step.max()) < 1.01
 
 
-@pytest.mark.parametrize("name", ["image/shapes", "image/mnist5k", "image/cifar10", "image/fashion-mnist", "image/speckle"])
+@pytest.mark.parametrize(
+    "name", ["image/shapes", "image/mnist5k", "image/cifar10", "image/fashion-mnist", "image/speckle"]
+)
 def test_policies_respect_labels(name: str) -> None:
     kind = datasets[name].make
     actions = kind.policy.actions
