@@ -2,8 +2,9 @@
 
     python -m modalities.download ecg [mitbih] [--data ROOT]
 
-Every source is a folder on a server with a SHA256SUMS manifest. A file whose checksum matches is not fetched again, a file
-that arrives damaged is not kept. Only data are fetched: manifests often list an older README or licence text.
+Every source is a folder on a server with a SHA256SUMS manifest, or a few files whose checksums stand here. A file whose
+checksum matches is not fetched again, a file that arrives damaged is not kept. Only data are fetched: manifests often
+list an older README or licence text. ``image hub-<name>`` saves a data set of the hub.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -34,7 +35,8 @@ class Source:
     """Where one data set lives: server folder, manifest, which of its files are wanted, licence.
 
     path: folder below ``base_url``; files: patterns of wanted manifest entries; manifest_sha256: the manifest's own
-    checksum where it is known (else only the transport vouches for it); size: for the notice.
+    checksum where it is known (else only the transport vouches for it); size: for the notice. checksums: instead of a
+    manifest, "md5:…" or "sha256:…" by file name.
     """
 
     modality: str
@@ -47,6 +49,7 @@ class Source:
     manifest_sha256: str | None = None
     base_url: str = "https://physionet.org/files"
     manifest: str = "SHA256SUMS.txt"
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
 
 SOURCES = (
@@ -77,6 +80,56 @@ SOURCES = (
         "Creative Commons Attribution 4.0: cite Wagner et al. 2020 and Goldberger et al. 2000",
         "ptbxl_database.csv, scp_statements.csv, records100/00000/00001_lr.hea, records100/00000/00001_lr.dat …",
         "550 MB in 43,600 files",
+    ),
+    # The image archives have no manifest; their authors (or, for Imagenette, torchvision) publish MD5 sums.
+    Source(
+        "image",
+        "cifar10",
+        "~kriz",
+        (),
+        "none stated; research use with citation is the custom: cite Krizhevsky 2009",
+        "cifar-10-python.tar.gz",
+        "163 MB",
+        base_url="https://www.cs.toronto.edu",
+        checksums={"cifar-10-python.tar.gz": "md5:c58f30108f718f92721af3b95e74349a"},
+    ),
+    Source(
+        "image",
+        "cifar100",
+        "~kriz",
+        (),
+        "none stated; research use with citation is the custom: cite Krizhevsky 2009",
+        "cifar-100-python.tar.gz",
+        "161 MB",
+        base_url="https://www.cs.toronto.edu",
+        checksums={"cifar-100-python.tar.gz": "md5:eb9058c3a382ffc7106e4002c42a8d85"},
+    ),
+    Source(
+        "image",
+        "fashion-mnist",
+        "",
+        (),
+        "MIT: cite Xiao, Rasul & Vollgraf 2017",
+        "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz",
+        "30 MB",
+        base_url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        checksums={
+            "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+            "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+            "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+        },
+    ),
+    Source(
+        "image",
+        "imagenette",
+        "fast-ai-imageclas",
+        (),
+        "Apache-2.0 (the selection); the pictures keep ImageNet's terms, research use: cite Russakovsky et al. 2015",
+        "imagenette2-160.tgz",
+        "99 MB",
+        base_url="https://s3.amazonaws.com",
+        checksums={"imagenette2-160.tgz": "md5:e793b78cc4c9e9a4ccc0c1155377a412"},
     ),
 )
 
@@ -111,6 +164,8 @@ def fetch(
     chosen = [source for source in sources if source.modality == modality]
     if not chosen:
         raise did_you_mean("downloadable modality", modality, sorted({source.modality for source in sources}))
+    if dataset is not None and modality == "image" and dataset.startswith("hub-"):
+        return [_fetch_hub(dataset, Path(root), console or Console(stderr=True))]
     if dataset is not None:
         known = [source.dataset for source in chosen]
         chosen = [source for source in chosen if source.dataset == dataset]
@@ -120,19 +175,34 @@ def fetch(
     return [_fetch_one(source, Path(root), base_url, console) for source in chosen]
 
 
+def _fetch_hub(dataset: str, root: Path, console: Console) -> Fetched:
+    """A data set of the hub, whose own client checks what it fetches."""
+    from modalities.image import hub
+
+    folder = root / "image" / dataset
+    if folder.is_dir() and any(folder.iterdir()):
+        return Fetched(folder, 0, sum(path.is_file() for path in folder.rglob("*")))
+    name = dataset.removeprefix("hub-")
+    page = f"https://huggingface.co/datasets/{name.replace('--', '/')}"
+    console.print(f"image/{dataset} from {page}\nLicence: see that page.", highlight=False)
+    hub.fetch(name, folder)
+    return Fetched(folder, sum(path.is_file() for path in folder.rglob("*")), 0)
+
+
 def _fetch_one(source: Source, root: Path, base_url: str | None, console: Console) -> Fetched:
     folder = root / source.modality / source.dataset
-    url = f"{(base_url or source.base_url).rstrip('/')}/{source.path}"
+    url = f"{(base_url or source.base_url).rstrip('/')}/{source.path}".rstrip("/")
     console.print(f"{source.modality}/{source.dataset} ({source.size}) from {url}", highlight=False)
     console.print(f"Licence: {source.licence}.", highlight=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot create {folder} ({error.strerror}); choose a writable folder with --data") from error
-    # The manifest is fetched anew each time, so that a repaired source is noticed.
-    listing = folder / source.manifest
-    _get(source, folder, url, source.manifest, source.manifest_sha256)
-    wanted = _read_manifest(listing, source)
+    wanted = dict(source.checksums)
+    if not wanted:  # the manifest is fetched anew each time, so that a repaired source is noticed
+        pinned = None if source.manifest_sha256 is None else f"sha256:{source.manifest_sha256}"
+        _get(source, folder, url, source.manifest, pinned)
+        wanted = _read_manifest(folder / source.manifest, source)
     missing = [name for name, checksum in wanted.items() if not _matches(folder / name, checksum)]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     stop = threading.Event()
@@ -166,9 +236,7 @@ def _get(source: Source, folder: Path, url: str, name: str, checksum: str | None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         downloader = pooch.HTTPDownloader(timeout=30, headers={"User-Agent": "jepakit"})
-        pooch.core.stream_download(
-            f"{url}/{name}", target, None if checksum is None else f"sha256:{checksum}", downloader
-        )
+        pooch.core.stream_download(f"{url}/{name}", target, checksum, downloader)
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else "an error"
         raise DataError(f"{url}/{name} cannot be fetched (the server answers {status}); try again later") from error
@@ -178,7 +246,7 @@ def _get(source: Source, folder: Path, url: str, name: str, checksum: str | None
         ) from error
     except ValueError as error:
         raise Damaged(
-            f"{name} arrived damaged from {url} (its SHA-256 is not the listed one) and was not kept; run the same "
+            f"{name} arrived damaged from {url} (its checksum is not the listed one) and was not kept; run the same "
             "command again"
         ) from error
     except OSError as error:
@@ -186,11 +254,12 @@ def _get(source: Source, folder: Path, url: str, name: str, checksum: str | None
 
 
 def _matches(path: Path, checksum: str) -> bool:
-    return path.is_file() and pooch.file_hash(str(path), alg="sha256") == checksum
+    algorithm, _, value = checksum.partition(":")
+    return path.is_file() and pooch.file_hash(str(path), alg=algorithm) == value
 
 
 def _read_manifest(file: Path, source: Source) -> dict[str, str]:
-    """Wanted file names → SHA-256. Names that would leave the folder are refused."""
+    """Wanted file names → "sha256:…". Names that would leave the folder are refused."""
     wanted = {}
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         checksum, _, name = line.strip().partition(" ")
@@ -200,7 +269,7 @@ def _read_manifest(file: Path, source: Source) -> dict[str, str]:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or len(checksum) != 64:
             raise DataError(f"the manifest {file} has an impossible line '{line.strip()}'; delete it and fetch again")
-        wanted[name] = checksum.lower()
+        wanted[name] = f"sha256:{checksum.lower()}"
     if not wanted:
         raise DataError(f"the manifest {file} lists none of the files of {source.dataset}; delete it and fetch again")
     return wanted
@@ -209,7 +278,7 @@ def _read_manifest(file: Path, source: Source) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 3 after one sentence on what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m modalities.download", description="Fetch the open data sets.")
-    parser.add_argument("modality", help="ecg")
+    parser.add_argument("modality", help="ecg or image")
     parser.add_argument("--data", type=Path, help="data root (default: $JEPAKIT_DATA, else ./data)")
     parser.add_argument("dataset", nargs="?", help="only this data set")
     parser.add_argument("--dataset", dest="named", help="the same, as an option")

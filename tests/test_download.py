@@ -171,7 +171,8 @@ def test_declared_sources_match_the_readers() -> None:
     from jepakit.registry import datasets
 
     declared = {f"{source.modality}/{source.dataset}" for source in SOURCES}
-    assert declared == {"ecg/mitbih", "ecg/ludb", "ecg/ptbxl"} and all(name in datasets for name in declared)
+    images = {"image/cifar10", "image/cifar100", "image/fashion-mnist", "image/imagenette"}
+    assert declared == {"ecg/mitbih", "ecg/ludb", "ecg/ptbxl"} | images and all(name in datasets for name in declared)
 
 
 def test_the_pinned_ludb_manifest_is_that_of_the_data(data_root: Path) -> None:
@@ -180,6 +181,48 @@ def test_the_pinned_ludb_manifest_is_that_of_the_data(data_root: Path) -> None:
         pytest.skip("the data root has no ecg/ludb/SHA256SUMS.txt")
     (ludb,) = [source for source in SOURCES if source.dataset == "ludb"]
     assert hashlib.sha256(manifest.read_bytes()).hexdigest() == ludb.manifest_sha256
+
+
+def test_sources_without_a_manifest_have_their_checksums_here(server: Server, tmp_path: Path) -> None:
+    (server.folder / "a.gz").write_bytes(b"archive")
+    md5 = hashlib.md5(b"archive", usedforsecurity=False).hexdigest()
+    listed = Source("image", "toy", "", (), "Toy licence 7", "a.gz", "7 B", checksums={"a.gz": f"md5:{md5}"})
+    run = functools.partial(fetch, "image", tmp_path / "root", server.url, sources=[listed], console=quiet())
+    (done,) = run()
+    assert everything(done.folder) == {"a.gz"} and server.asked == ["/a.gz"]
+    (again,) = run()
+    assert (again.downloaded, again.kept) == (0, 1)
+    (server.folder / "a.gz").write_bytes(b"Archive")
+    (done.folder / "a.gz").unlink()
+    with pytest.raises(DataError, match=r"a\.gz arrived damaged"):
+        run()
+    assert everything(done.folder) == set()
+
+
+def test_a_hub_data_set_is_saved_below_the_root_and_not_fetched_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modalities.image import hub
+
+    asked = []
+
+    class Saved:
+        def save_to_disk(self, folder: Path) -> None:
+            folder.mkdir(parents=True)
+            (folder / "dataset_dict.json").write_text("{}")
+
+    monkeypatch.setattr(hub.hub, "load_dataset", lambda name: asked.append(name) or Saved())
+    for counts in ((1, 0), (0, 1)):
+        (done,) = fetch("image", tmp_path, dataset="hub-me--fruit", console=quiet())
+        assert (done.downloaded, done.kept) == counts and done.folder == tmp_path / "image" / "hub-me--fruit"
+    assert asked == ["me/fruit"]
+
+    def offline(name: str) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(hub.hub, "load_dataset", offline)
+    with pytest.raises(DataError, match=r"plums cannot be fetched \(ConnectionError: no route\).*hub-plums by hand"):
+        fetch("image", tmp_path, dataset="hub-plums", console=quiet())
 
 
 def test_command_line_offline_exits_non_zero_with_the_sentence(checkout: Path, tmp_path: Path) -> None:

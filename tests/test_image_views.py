@@ -110,10 +110,8 @@ def test_colour_changes_by_hand() -> None:
     x = torch.tensor([0.5, 0.25, 0.75])[None, :, None, None].expand(1, 3, 8, 8).contiguous()
     grey = 0.299 * 0.5 + 0.587 * 0.25 + 0.114 * 0.75
     one, zero = torch.ones(1), torch.zeros(1)
-    base = {
-        "y": one / 2, "x": one / 2, "height": one, "width": one, "angle": zero, "flip": zero, "brightness": one,
-        "contrast": one, "saturation": one, "hue": zero, "grey": zero, "blur": zero, "solarise": zero,
-    }  # fmt: skip
+    names = ("height", "width", "brightness", "contrast", "saturation")
+    base = {name: one if name in names else zero for name in Drawn.__dataclass_fields__} | {"y": one / 2, "x": one / 2}
     policy = Policy(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.5, grey=0.5, blur=0.5, solarise=0.5)
     cases = {
         "brightness": (one * 1.2, [0.6, 0.3, 0.9]),

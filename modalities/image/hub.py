@@ -28,21 +28,19 @@ PARTS_BY_NAME: dict[Part, tuple[str, ...]] = {
 }
 
 
-def fetch(name: str, folder: Path) -> int:
-    """Saves the hub's data set ``name`` (with ``--`` for a slash) into ``folder`` and returns its number of rows.
+def fetch(name: str, folder: Path) -> None:
+    """Saves the hub's data set ``name`` (with ``--`` for a slash) into ``folder``.
 
     Code that a data set may bring is never run. Raises DataError when it cannot be had.
     """
     repository = name.replace("--", "/")
     try:
-        found = hub.load_dataset(repository)
-        found.save_to_disk(folder)
+        hub.load_dataset(repository).save_to_disk(folder)
     except Exception as error:  # the hub's client raises errors of many libraries
         raise DataError(
             f"the hub data set {repository} cannot be fetched ({type(error).__name__}: {str(error).splitlines()[0]}); "
             f"without a network, put what its save_to_disk writes into {folder} by hand"
         ) from error
-    return sum(found.num_rows.values())
 
 
 class HubModality(ImageModality):
