@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import jepakit.methods  # noqa: F401 - registers
 from benchmark import fidelity
+from jepakit.registry import methods
 
 COLUMNS = "method,variant,dataset,preset,data,task,probe,metric,n_seeds,mean,ci95_lo,ci95_hi,device_s,pflops,stale"
 ROWS = """\
@@ -43,8 +45,6 @@ def test_every_field_of_a_docstring_is_read() -> None:
 
 
 def test_a_section_gives_every_field_and_our_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jepakit.registry import methods
-
     monkeypatch.setattr(fidelity, "ours", lambda name: [f"row of {name}"])
     text = "\n".join(fidelity.section(["ijepa"], methods["ijepa"]))
     for field in ("Source", "Kept", "Differs", "Not verified", "Published", "Tests"):
