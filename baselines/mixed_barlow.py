@@ -10,6 +10,7 @@ Tests: test_pairwise.py, test_siamese.py, test_methods.py.
 
 import torch
 
+from jepakit.masking import uniform
 from jepakit.modality import Modality
 from jepakit.nn import Embedder, Projector
 from jepakit.pairwise import barlow, mixed_barlow
@@ -30,7 +31,7 @@ class MixedBarlow(Siamese):
 
     def forward(self, batch: Batch, progress: float) -> Losses:
         one, two = self.pair(batch)
-        share = float(torch.rand(()))  # Beta(1, 1), drawn on the host once per batch
+        share = uniform(0, 1)  # Beta(1, 1)
         partner = torch.rand(len(batch), device=batch.x.device).argsort()
         a, b, m = (self.project(v) for v in (one, two, one.with_x(share * one.x + (1 - share) * two.x[partner])))
         pair, mixture = self.loss(a, b), mixed_barlow(m, a, b, partner, share)

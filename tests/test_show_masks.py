@@ -13,6 +13,8 @@ from PIL import Image
 from tiles import Tiles
 from waves import Waves
 
+import baselines  # noqa: F401 - registers
+import jepakit.methods  # noqa: F401 - registers
 from benchmark import __main__ as command
 from benchmark import show_masks
 from benchmark.show_masks import Masks, Scene, masks_of, panels, scene

@@ -22,6 +22,7 @@ ALLOWED = {
     ("paper_masks.py", "PaperBlocks.blocks"): "the released sampler is drawn on the host as a whole",
     ("paper_masks.py", "PaperBlocks.forward"): "the released sampler is drawn on the host as a whole",
     ("types.py", "Data.fingerprint"): "done when data are loaded",
+    ("supervised.py", "fraction"): "done when data are loaded",
 }
 
 
