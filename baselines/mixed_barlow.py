@@ -31,7 +31,7 @@ class MixedBarlow(Siamese):
 
     def forward(self, batch: Batch, progress: float) -> Losses:
         one, two = self.pair(batch)
-        share = uniform(0, 1)  # Beta(1, 1)
+        share = uniform(0.0, 1.0)  # Beta(1, 1)
         partner = torch.rand(len(batch), device=batch.x.device).argsort()
         a, b, m = (self.project(v) for v in (one, two, one.with_x(share * one.x + (1 - share) * two.x[partner])))
         pair, mixture = self.loss(a, b), mixed_barlow(m, a, b, partner, share)

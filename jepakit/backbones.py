@@ -10,7 +10,7 @@ import torch
 from timm.models.resnet import ResNet
 from torch import nn
 
-from jepakit.modality import Modality
+from jepakit.modality import Modality, grid_positions
 from jepakit.nn import Embedder
 from jepakit.registry import did_you_mean
 from jepakit.types import Batch, Tokens, UsageError
@@ -50,11 +50,8 @@ class Timm(Embedder):
             x = x[:, int(getattr(self.model, "num_prefix_tokens", 0)) :]
             rows = round((x.shape[1] * height / width) ** 0.5)
             columns = x.shape[1] // rows
-        axes = [
-            (torch.arange(count, device=x.device) + 0.5) * (full / count) - 0.5
-            for full, count in zip(self.grid, (rows, columns), strict=True)
-        ]
-        pos = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 1)
+        stretch = torch.tensor([self.grid[0] / rows, self.grid[1] / columns], device=x.device)
+        pos = (grid_positions((rows, columns)).to(x.device) + 0.5) * stretch - 0.5
         return Tokens(x, pos.expand(len(x), -1, -1))
 
 
