@@ -202,7 +202,7 @@ def test_sources_without_a_manifest_have_their_checksums_here(server: Server, tm
 def test_a_hub_data_set_is_saved_below_the_root_and_not_fetched_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modalities.image import hub
+    import datasets as hub
 
     asked = []
 
@@ -211,7 +211,7 @@ def test_a_hub_data_set_is_saved_below_the_root_and_not_fetched_twice(
             folder.mkdir(parents=True)
             (folder / "dataset_dict.json").write_text("{}")
 
-    monkeypatch.setattr(hub.hub, "load_dataset", lambda name: asked.append(name) or Saved())
+    monkeypatch.setattr(hub, "load_dataset", lambda name: asked.append(name) or Saved())
     for counts in ((1, 0), (0, 1)):
         (done,) = fetch("image", tmp_path, dataset="hub-me--fruit", console=quiet())
         assert (done.downloaded, done.kept) == counts and done.folder == tmp_path / "image" / "hub-me--fruit"
@@ -220,7 +220,7 @@ def test_a_hub_data_set_is_saved_below_the_root_and_not_fetched_twice(
     def offline(name: str) -> None:
         raise ConnectionError("no route")
 
-    monkeypatch.setattr(hub.hub, "load_dataset", offline)
+    monkeypatch.setattr(hub, "load_dataset", offline)
     with pytest.raises(DataError, match=r"plums cannot be fetched \(ConnectionError: no route\).*hub-plums by hand"):
         fetch("image", tmp_path, dataset="hub-plums", console=quiet())
 

@@ -154,6 +154,16 @@ def test_views_start_from_the_image_and_not_from_the_training_crop() -> None:
     assert torch.equal(from_crop.x, modality.views(batch).x) and set(from_crop.extra) == {"action"}
 
 
+def test_views_and_crops_keep_full_precision_under_autocast() -> None:
+    modality, batch = ramp(8)
+    for make in (modality.views, modality.local_views, modality.crop):
+        torch.manual_seed(0)
+        plain = make(batch).x
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(make(batch).x, plain)
+
+
 def test_training_crops_are_ijepas_area_without_a_mirror() -> None:
     modality, batch = ramp(200)
     torch.manual_seed(0)

@@ -24,6 +24,11 @@ WHOLE = "whole"  # the side input under which ``crop`` keeps the image that ``vi
 FULL = 255.0  # the largest stored value
 
 
+def _full_precision(x: Tensor) -> torch.autocast:
+    """Objectives ask for views inside autocast, where a sampling grid of 8 bits would be off by pixels."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 @functools.lru_cache(maxsize=2)
 def _parts(kind: type[ImageModality], root: Path | None) -> dict[Part, Data]:
     """Every part of one data set, read once per process: boards build the same modality once per cell."""
@@ -84,7 +89,9 @@ class ImageModality(Modality):
         if self.crop_scale is None:
             return batch
         window = draw(Policy(scale=self.crop_scale), len(batch), batch.x.device)
-        return replace(batch, x=resample(batch.x, window, self.side), extra={**batch.extra, WHOLE: batch.x})
+        with _full_precision(batch.x):
+            x = resample(batch.x, window, self.side)
+        return replace(batch, x=x, extra={**batch.extra, WHOLE: batch.x})
 
     def views(self, batch: Batch) -> Batch:
         return self._view(batch, self.policy.scale, self.side)
@@ -96,7 +103,8 @@ class ImageModality(Modality):
     def _view(self, batch: Batch, scale: tuple[float, float], side: int) -> Batch:
         whole = batch.extra.get(WHOLE, batch.x)
         drawn = draw(self.policy, len(whole), whole.device, scale)
-        seen = recolour(resample(self.pixels(whole), drawn, side), drawn, self.policy)
+        with _full_precision(whole):
+            seen = recolour(resample(self.pixels(whole), drawn, side), drawn, self.policy)
         mean, std = self.scale(seen.device)
         extra = {name: column for name, column in batch.extra.items() if name != WHOLE}
         return replace(batch, x=(seen * FULL - mean) / std, extra={**extra, "action": drawn.action(self.policy)})

