@@ -16,7 +16,10 @@ FILES = sorted(
 
 # (file, function) → why its reads are no wait for the device.
 ALLOWED = {
-    ("backbones.py", "Timm.tokens"): "two numbers of the host, for timm models only; mended when all rows are run again",
+    (
+        "backbones.py",
+        "Timm.tokens",
+    ): "two numbers of the host, for timm models only; mended when all rows are run again",
     ("masking.py", "uniform"): "drawn from the generator of the host",
     ("masking.py", "SharedBlocks.forward"): "drawn from the generator of the host",
     ("masking.py", "Runs.carve"): "asks on the CPU only, to stop early",
