@@ -1,4 +1,5 @@
-"""The command line: ``python -m benchmark run | hpo | ls | board | verify``; bad input: one sentence, exit code 3."""
+"""The command line: ``python -m benchmark run | hpo | ls | board | verify | report | compare``; bad input: one sentence and
+exit code 3."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from benchmark.cell import Cell
 from benchmark.grid import Interrupted, Options
 from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
+from benchmark.report import commands as reports
 from jepakit.registry import datasets, did_you_mean
 from jepakit.types import UsageError
 
@@ -93,6 +95,7 @@ def parser() -> Parser:
     )
     check = commands.add_parser("verify", parents=[shared], help="compute rows again from their stored predictions")
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
+    reports.add(commands, shared)
     return top
 
 
@@ -101,7 +104,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command not in ("run", "hpo")):
+    if options or (rest and chosen.command not in ("run", "hpo", "compare")):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         chosen.words = [*chosen.words, *rest]
@@ -124,6 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _board(chosen, console)
         if chosen.command == "verify":
             return _verify(chosen, console)
+        if chosen.command in reports.NAMES:
+            return reports.run(chosen, console)
         if chosen.command == "hpo":
             return _hpo(chosen, root, console)
         return _run(chosen, root, console)
