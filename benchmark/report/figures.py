@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from benchmark import metrics
@@ -18,7 +19,7 @@ from benchmark.report.svg import FAMILIES, Drawing, draw, family, plain
 from benchmark.terminal import tflop
 
 WIDTH = 4.6  # inches of a figure: readable on a phone without scrolling
-PANEL = (2.3, 2.3)
+PANEL, MARGINS = (2.3, 2.3), (0.62, 0.42, 0.22)
 LABEL = 7.5  # points
 # Diagnostics drawn against the score, strongest first; the table beside them has all.
 SCATTERS = 6
@@ -138,7 +139,15 @@ def curves(name: str, row: Name, kind: str, own: Mapping[str, series.Curve], los
     legend = ", ".join(f"{what} {('solid', 'dashed', 'dotted', 'dash-dotted')[i % 4]}" for i, what in enumerate(losses))
     title = " ".join(row).strip()
     caption = f"{title}: {legend}" if len(losses) > 1 else title
-    return draw(name, PANEL, paint, caption, f"{title}, mean over seeds: {words or 'nothing recorded'}.", rows=2)
+    return draw(
+        name,
+        PANEL,
+        paint,
+        caption,
+        f"{title}, mean over seeds: {words or 'nothing recorded'}.",
+        rows=2,
+        margins=MARGINS,
+    )
 
 
 def arms(
@@ -190,7 +199,7 @@ def scatter(name: str, board: Board, measure: Measure, one: series.Association) 
 
     words = "; ".join(f"{' '.join(row).strip()} {x:.3g}, {y:.3f}" for row, (x, y) in one.points.items())
     alt = f"{one.name}, {_score(measure)} of every row: {words}. Kendall's τ {one.tau:+.2f}."
-    return draw(name, PANEL, paint, f"{one.name}: τ = {one.tau:+.2f} over {len(one.points)} rows", alt)
+    return draw(name, PANEL, paint, f"{one.name}: τ = {one.tau:+.2f} over {len(one.points)} rows", alt, margins=MARGINS)
 
 
 def _score(measure: Measure) -> str:
@@ -228,6 +237,7 @@ def _scatter(axes: Axes, points: Mapping[Name, tuple[float, float]], families: M
 def _names(axes: Axes, points: Mapping[Name, tuple[float, float]], families: Mapping[Name, str]) -> None:
     """A name beside each point where one fits without covering another; the others are in the words and the table."""
     figure = axes.figure
+    assert isinstance(figure, Figure)
     figure.draw_without_rendering()
     where = {row: axes.transData.transform(point) for row, point in points.items()}
     scale = 72 / figure.get_dpi()

@@ -1,4 +1,4 @@
-"""Series: what the figures show, read off boards and records: seeds, fronts, curves, label arms, diagnostics, Kendall's τ."""
+"""Series: what the figures show, read off boards and records: seeds, fronts, curves, label arms, Kendall's τ."""
 
 from __future__ import annotations
 

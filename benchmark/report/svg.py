@@ -1,7 +1,7 @@
 """SVG: matplotlib figures as inline SVG that takes its colours and type from the page, the same bytes on every run.
 
-A figure is drawn with stand-in colours, which become CSS variables (``--jepa`` …) and ``currentColor``: one drawing serves light
-and dark. Text stays text. Ids that nothing refers to are dropped and the others get the figure's own prefix, since
+A figure is drawn with stand-in colours, which become CSS variables (``--jepa`` …) and ``currentColor``: one drawing serves
+light and dark. Text stays text. Ids that nothing refers to are dropped and the others get the figure's own prefix, since
 several figures share one page. No XML header, name spaces or metadata: none is needed inside HTML.
 """
 
@@ -74,17 +74,22 @@ def style() -> Iterator[None]:
 
 
 def draw(
-    name: str, size: tuple[float, float], paint: Callable[[Axes], None], caption: str, alt: str, *, rows: int = 1
-) -> Drawing:
+    name: str, size: tuple[float, float], paint: Callable[[Axes], None], caption: str, alt: str, *, rows: int = 1,
+    margins: tuple[float, float, float] | None = None,
+) -> Drawing:  # fmt: skip
     """``paint`` on axes of ``size`` (width, height in inches), as inline SVG whose ids begin with ``name``.
 
-    ``rows``: axes one below the other; ``paint`` is then handed the first and finds the others in its figure.
+    ``rows``: axes one below the other; ``paint`` is then handed the first and finds the others in its figure. ``margins``
+    in inches (left, bottom, top): of small panels, all alike; None: as the labels need.
     """
     with style():
         matplotlib.rcParams["svg.hashsalt"] = name
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout=None if margins else "constrained")
         FigureCanvasSVG(figure)
         axes = figure.subplots(rows, 1, squeeze=False, sharex=True)[:, 0]
+        if margins is not None:
+            left, bottom, top = margins
+            figure.subplots_adjust(left / size[0], bottom / size[1], 1 - 0.06 / size[0], 1 - top / size[1], hspace=0.18)
         paint(axes[0])
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
