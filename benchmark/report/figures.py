@@ -212,14 +212,14 @@ def _label(line: Line) -> str:
 
 
 def _log_ticks(axes: Axes, values: Sequence[float], *, every: bool = False) -> None:
-    """Few round ticks 1, 2, 5 … with plain numbers; ``every``: the values themselves."""
+    """Few round ticks 1, 2, 3, 5 … with plain numbers; ``every``: the values themselves."""
     low, high = min(values), max(values)
     ticks = sorted(set(values))
     if not every:
         decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
         wide = high > 30 * low
-        ticks = [m * 10.0**d for d in decades for m in ((1,) if wide else (1, 2, 5))]
-        ticks = [tick for tick in ticks if low / 1.6 <= tick <= high * 1.6]
+        ticks = [m * 10.0**d for d in decades for m in ((1,) if wide else (1, 2, 3, 5))]
+        ticks = [tick for tick in ticks if low / 1.4 <= tick <= high * 1.4]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{tick:g}" for tick in ticks])

@@ -21,7 +21,7 @@ from benchmark.lines import FLOOR, Line, Measure
 from benchmark.overall import Standing, headline, overall
 from benchmark.report import facts, figures, series
 from benchmark.report.ids import anchor
-from benchmark.report.svg import Drawing
+from benchmark.report.svg import FAMILIES, SIGNS, Drawing
 from benchmark.report.tables import Cell, Column, Row, View, number, plain, standings, task
 from benchmark.terminal import leads
 
@@ -85,6 +85,7 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
         modalities=[(name, anchor("modality", name), [_board(board) for board in own]) for name, own in modalities],
         methods=[facts.method(name, [one for one in found if one["method"] == name], old) for name in names],
         datasets=[_data_set(name, found, here) for name in sets],
+        families=[(name, SIGNS[marker]) for name, (_, marker) in FAMILIES.items()],
         records=len(found),
         old=sum(old.values()),
         failed=sum(one["status"] in record.FAILED for one in found),

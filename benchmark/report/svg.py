@@ -28,6 +28,7 @@ FAMILIES = {
     "jepa": ("#1f6fb4", "o"), "mae": ("#b85c00", "s"), "contrastive": ("#2b7d4f", "^"),
     "supervised": ("#8a4fb0", "D"), "reference": ("#6b6b6b", "X"),
 }  # fmt: skip
+SIGNS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "X": "✖", "P": "✚"}  # the markers in words of the legend
 OTHER = ("#a03a5a", "P")
 INK, GRID = "#010203", "#c8c9ca"  # stand-ins for the colour of text and of grid lines
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"

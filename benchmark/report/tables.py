@@ -129,7 +129,7 @@ def task(board: Board, measures: Sequence[Measure], id: str, *, costs: bool) -> 
         )
         rows[line.reference].append(
             Row(
-                _name(line), "" if line.method == "chance" else anchor("method", line.method), line.family, cells,
+                _name(line), _link(line.method), line.family, cells,
                 tuple(_marks(line, main)), " ".join(_classes(line, main)),
             )
         )  # fmt: skip
@@ -147,6 +147,11 @@ def _score(line: Line | None) -> Cell:
 
 def _name(line: Line) -> str:
     return f"{line.method} {line.variant}".strip()
+
+
+def _link(method: str) -> str:
+    """Anchor of a method's section; chance has no record and no section."""
+    return "" if method == "chance" else anchor("method", method)
 
 
 def _marks(line: Line, lines: Sequence[Line]) -> Iterable[tuple[str, str]]:
@@ -197,8 +202,7 @@ def standings(
         ]  # fmt: skip
         where = ", ".join(place for (method, _), place in sorted(collapsed.items()) if method == one.method)
         marks = (("✗", f"collapsed in some seed on {where}"),) if where else ()
-        link = anchor("method", one.method)
-        row = Row(one.method, link, one.family, tuple(cells), marks, "reference" if one.reference else "")
+        row = Row(one.method, _link(one.method), one.family, tuple(cells), marks, "reference" if one.reference else "")
         rows[one.reference].append(row)
     groups = [("", rows[False]), ("references, unranked", rows[True])]
     return View(id, caption, "method", columns, tuple((label, tuple(own)) for label, own in groups if own), filter=True)
