@@ -45,6 +45,9 @@ ls: $(RUNTIME) ## methods, data sets, probes and presets
 board: $(RUNTIME) ## write runs.csv and the leaderboards again from the records
 	@$(PY) -m benchmark board $(ARGS)
 
+report: $(RUNTIME) ## write all results as one page that works offline, results/index.html
+	@$(PY) -m benchmark report $(ARGS)
+
 data: $(if $(MODALITY),$(RUNTIME)) ## fetch the open data sets of MODALITY=ecg into DATA (default: data)
 	@$(if $(MODALITY),,echo "say which modality: make data MODALITY=ecg" >&2; exit 2)
 	@$(PY) -m modalities.download '$(MODALITY)' $(if $(DATASET),'$(DATASET)') $(if $(DATA),--data '$(DATA)') $(ARGS)

@@ -1,4 +1,4 @@
-"""Two rows against each other: differences by hand, the board's own test, verdicts in both directions, costs, and three forms."""
+"""Two rows against each other: differences by hand, the board's own test, verdicts both ways, costs, three forms."""
 
 from __future__ import annotations
 
@@ -180,7 +180,8 @@ def test_the_command(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*base, "probe=knn", "--latex"]) == 0
     assert r"\toprule" in capsys.readouterr().out
     for words, sentence in (
-        (["dataset=lubd"], "did you mean 'ludb'"), (["datset=ludb"], "did you mean 'dataset'"), (["more"], "one word too many"),
+        (["dataset=lubd"], "did you mean 'ludb'"), (["datset=ludb"], "did you mean 'dataset'"),
+        (["more"], "one word too many"),
     ):  # fmt: skip
         assert main([*base, *words]) == 3
         assert sentence in capsys.readouterr().err

@@ -143,7 +143,7 @@ def _value(key: str, value: str, name: str) -> str:
         for colour, word in _COLOURS.items():
             value = value.replace(colour, word)
         value = re.sub(r"font: ([\d.]+)px [^;]*", r"font-size: \1px", value)
-        value = re.sub(r"; ?", ";", value)
+        value = re.sub(r"([;:]) ", r"\1", value)
     return " ".join(value.split())
 
 
