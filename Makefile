@@ -15,7 +15,7 @@ DEV := $(VENV)/.jepakit-dev
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help bench hpo ls board data bench-overhead bench-probes test test-slow lint format types clean
+.PHONY: help bench hpo ls board report data bench-overhead bench-probes test test-slow lint format types clean
 
 help: ## this list
 	@echo "jepakit: JEPAs, masked autoencoders, contrastive and reference rows under one protocol"

@@ -1,4 +1,4 @@
-"""The page of results: well-formed, complete, harmless, small, offline, usable without a mouse, and the same bytes each time."""
+"""The page of results: sound, complete, harmless, small, offline, usable without a mouse, and the same bytes each time."""
 
 from __future__ import annotations
 
@@ -149,7 +149,8 @@ def test_every_row_of_every_board_is_there(results: Path, seen: Page) -> None:
         assert (shown == "") == (row["mean"] == "")
         if row["mean"]:
             assert float(shown.split()[0]) == pytest.approx(float(row["mean"]), abs=6e-4)
-        assert line[heads.index("ties")] == row["tie_group"] and line[heads.index("rank")] == row["rank"]
+        if (row["probe"], row["metric"]) == ("linear", "macro_f1"):  # rank and ties are of the first score
+            assert line[heads.index("ties")] == row["tie_group"] and line[heads.index("rank")] == row["rank"]
     assert not any("smoke" in own.get("id", "") for _, own in seen.tags), "a preset that is never quoted"
 
 
