@@ -15,7 +15,7 @@ DEV := $(VENV)/.jepakit-dev
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help bench hpo ls board data bench-overhead bench-probes test test-slow lint format types clean
+.PHONY: help bench hpo ls board report data bench-overhead bench-probes test test-slow lint format types clean
 
 help: ## this list
 	@echo "jepakit: JEPAs, masked autoencoders, contrastive and reference rows under one protocol"
@@ -44,6 +44,9 @@ ls: $(RUNTIME) ## methods, data sets, probes and presets
 
 board: $(RUNTIME) ## write runs.csv and the leaderboards again from the records
 	@$(PY) -m benchmark board $(ARGS)
+
+report: $(RUNTIME) ## write all results as one page that works offline, results/index.html
+	@$(PY) -m benchmark report $(ARGS)
 
 data: $(if $(MODALITY),$(RUNTIME)) ## fetch the open data sets of MODALITY=ecg into DATA (default: data)
 	@$(if $(MODALITY),,echo "say which modality: make data MODALITY=ecg" >&2; exit 2)

@@ -38,6 +38,7 @@ from benchmark.cell import Cell, is_stale
 from benchmark.grid import Interrupted, Options
 from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
+from benchmark.report import commands as reports
 from jepakit.registry import datasets, did_you_mean
 from jepakit.types import UsageError
 
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _labelfree(chosen, console)
         if chosen.command == "verify":
             return _verify(chosen, console)
+        if chosen.command in reports.NAMES:
+            return reports.run(chosen, console)
         if chosen.command == "hpo":
             return _hpo(chosen, root, console)
         if chosen.command == "band":

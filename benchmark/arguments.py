@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import jepakit
+from benchmark.report import commands as reports
 from jepakit.types import UsageError
 
 ABOUT = "Pre-train, probe and compare: JEPAs, masked autoencoders, contrastive and reference rows under one protocol."
@@ -83,6 +84,7 @@ def parser() -> Parser:
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
     band = commands.add_parser("band", parents=[shared], help="does the ranking survive another probing protocol?")
     band.add_argument("words", nargs="*", metavar="modality key=value", help="modality, dataset=… and preset=…")
+    reports.add(commands, shared)
     masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
     masks.add_argument("method", help="which method")
     masks.add_argument("words", nargs="*", metavar="modality key=value", help="on what, in the words of run")
@@ -99,7 +101,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command not in ("run", "hpo", "band", "show-masks")):
+    if options or (rest and chosen.command not in ("run", "hpo", "band", "show-masks", "compare")):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         chosen.words = [*chosen.words, *rest]

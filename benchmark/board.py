@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark import metrics, tuned
-from benchmark.budget import STEPS
+from benchmark.budget import PRESETS, STEPS
 from benchmark.lines import Line, Measure, Name, Record, Row, Stale, lines_of
 from benchmark.predictions import Store
 from benchmark.stats import Resampled
 
-__all__ = ["Board", "Line", "Measure", "Name", "Record", "Stale", "boards", "data_id", "row_variant"]
+__all__ = ["Board", "Line", "Measure", "Name", "Record", "Stale", "boards", "data_id", "published", "row_variant"]
 
 # Overrides that change what a row was given; rows that differ in them are not comparable.
 BUDGET = ("limit", "size.", "train.steps", "train.batch_size", "train.accumulate", "budget")
@@ -77,6 +77,12 @@ def boards(
             continue
         groups.setdefault(key, []).append(record)
     return [_board(key, groups[key], results, stale, keep) for key in sorted(groups)]
+
+
+def published(record: Record) -> bool:
+    """Whether a record may enter a file: not if its preset is never quoted (smoke)."""
+    preset = PRESETS.get(record["preset"])
+    return preset is None or preset.published
 
 
 def data_id(record: Record) -> str:

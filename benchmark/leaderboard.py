@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.atomic import write_bytes
-from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id, row_variant
+from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id, published, row_variant
 from benchmark.budget import about
 from benchmark.lock import locked
 from benchmark.overall import Standing, headline, overall
@@ -64,11 +64,10 @@ def rebuild(
 
 
 def _rebuild(results: Path, modality: str | None, stale: Stale | None, cards: Mapping[str, Card]) -> None:
-    from benchmark import budget, record
+    from benchmark import record
     from benchmark.cell import is_stale
 
-    hidden = {preset.name for preset in budget.PRESETS.values() if not preset.published}
-    found = [one for one in record.load_all(results) if one.get("preset") not in hidden]
+    found = [one for one in record.load_all(results) if published(one)]
     verdicts: dict[int, bool] = {}
 
     def asked(one: Record) -> bool:  # hashing the sources once per record is enough
@@ -215,9 +214,9 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
             name += " ‡"
         cells = [
             _text(line.rank, "d"), line.tie_group, name, *(_score(by_row[m].get(key)) for m in measures),
-            _around(line.normalised, line.normalised_lo, line.normalised_hi, ".2f"),
-            _around(line.d_random, line.d_random_lo, line.d_random_hi, "+.3f"),
-            _around(line.d_best_baseline, line.d_best_baseline_lo, line.d_best_baseline_hi, "+.3f"),
+            around(line.normalised, line.normalised_lo, line.normalised_hi, ".2f"),
+            around(line.d_random, line.d_random_lo, line.d_random_hi, "+.3f"),
+            around(line.d_best_baseline, line.d_best_baseline_lo, line.d_best_baseline_hi, "+.3f"),
             _text(line.p_holm, ".3f"),
             str(line.n_seeds or ""), _text(line.rankme, ".1f"), _share(line.collapsed_frac),
             _text(tflop(line), ".3g") + (" ◆" if line.pareto else ""),
@@ -235,10 +234,11 @@ def _text(value: float | None, form: str, show: Callable[[str], str] = str) -> s
 
 
 def _score(line: Line | None) -> str:
-    return "" if line is None else _around(line.mean, line.ci95_lo, line.ci95_hi, ".3f")
+    return "" if line is None else around(line.mean, line.ci95_lo, line.ci95_hi, ".3f")
 
 
-def _around(mean: float | None, low: float | None, high: float | None, form: str) -> str:
+def around(mean: float | None, low: float | None, high: float | None, form: str) -> str:
+    """``0.843 [0.654, 1.000]``; only the number where bounds are missing, empty without a number."""
     if mean is None:
         return ""
     inside = f" [{format(low, form)}, {format(high, form)}]" if low is not None and high is not None else ""

@@ -131,8 +131,8 @@ class Row:
         return self.method, self.variant
 
 
-def _value(record: Record, measure: Measure) -> tuple[float, str] | None:
-    """(value, key of the record whose predictions belong to it)."""
+def value_of(record: Record, measure: Measure) -> tuple[float, str] | None:
+    """(value, key of the record whose predictions belong to it) of a record of a board; None without a score."""
     for score in record["scores"]:
         if (score["task"], score["probe"], score["metric"]) == (measure.task, measure.probe, measure.base):
             value = (score.get("extras") or {}).get(measure.metric) if measure.extra else score["value"]
@@ -149,7 +149,7 @@ def lines_of(
     lines: list[Line] = []
     labels: np.ndarray | None = None
     for row in rows:
-        found = {record["seed"]: _value(record, measure) for record in row.records}
+        found = {record["seed"]: value_of(record, measure) for record in row.records}
         values = [pair[0] for pair in found.values() if pair is not None]
         runs = {s: store.run(pair[1], measure.task, measure.probe) for s, pair in found.items() if pair is not None}
         ready = [run for run in runs.values() if run is not None]

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import budget, metrics, record, stats
-from benchmark.board import Board, Line, Measure, Record, Stale, boards, row_variant
+from benchmark import metrics, record, stats
+from benchmark.board import Board, Line, Measure, Record, Stale, boards, published, row_variant
 from benchmark.predictions import Store
 from jepakit.types import UsageError
 
@@ -76,7 +76,7 @@ def verify(results: Path, words: Sequence[str], stale: Stale | None = None) -> l
         checks += list(_scores(results, one))
         keys.setdefault(one["modality"], set()).add(one["key"])
     for modality in sorted(keys):
-        known = [one for one in record.load_all(results, modality) if _published(one)]
+        known = [one for one in record.load_all(results, modality) if published(one)]
         here = boards(known, None, stale)
         written = _written(results / f"leaderboard_{modality}.csv")
         store = Store(results, {one["key"]: one for one in known})
@@ -99,11 +99,6 @@ def _preset(path: Path) -> str:
         return str(record.load(path)["preset"])
     except (record.CorruptRecord, OSError):
         return ""
-
-
-def _published(one: Record) -> bool:
-    hidden = {preset.name for preset in budget.PRESETS.values() if not preset.published}
-    return one["preset"] not in hidden
 
 
 def _scores(results: Path, one: Record) -> Iterator[Check]:

@@ -29,6 +29,7 @@ class EcgModality(SignalModality):
         return batch.with_x(view(batch.x, self.rate))
 
     def handmade(self, batch: Batch) -> Float[Tensor, "b f"]:
+        """RR statistics, median beat, beat-to-beat deviation and band powers of the whole recording."""
         return rhythm_and_beat(batch.x, self.rate)
 
     @classmethod

@@ -69,6 +69,7 @@ class MitBih(EcgModality):
     tasks = (Task("beat", "class", "macro_f1", CLASSES),)
 
     def handmade(self, batch: Batch) -> Float[Tensor, "b f"]:
+        """RR before, after and local mean with their ratios, the beat's waveform without its median, band powers."""
         return single_beat(batch.x, batch.extra["rr"], self.rate)
 
     @classmethod

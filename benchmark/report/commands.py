@@ -1,0 +1,94 @@
+"""Commands: ``python -m benchmark report`` and ``python -m benchmark compare a b``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from benchmark import record, versus
+from benchmark.board import boards, published
+from benchmark.stale import Stages
+from jepakit.registry import did_you_mean
+from jepakit.types import UsageError
+
+NAMES = ("report", "compare")
+# Words of ``compare`` and the field of a record that each of them chooses.
+FIELDS = ("dataset", "preset")
+
+
+def add(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """The options of both, among those of the other ``commands`` (what ``add_subparsers`` gives)."""
+    commands.add_parser("report", parents=[shared], help="write all results as one page, results/index.html")
+    compare = commands.add_parser("compare", parents=[shared], help="two rows against each other, task by task")
+    compare.add_argument("a", help="a row: a method, or '<method> <variant>' as a board shows it")
+    compare.add_argument("b", help="the row to compare it with")
+    compare.add_argument("words", nargs="*", metavar="modality key=value", help="only there: dataset= preset= probe=")
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="for a pull request")
+    form.add_argument("--latex", action="store_true", help="for a paper (booktabs)")
+
+
+def run(chosen: argparse.Namespace, console: Console) -> int:
+    """Carry out one of NAMES and return its exit code. Raises UsageError."""
+    if chosen.command == "report":
+        return report(chosen, console)
+    found = compare(chosen)
+    if chosen.markdown or chosen.latex:
+        sys.stdout.write((versus.markdown if chosen.markdown else versus.latex)(found))
+    else:
+        console.print(versus.draw(found))
+    return 0
+
+
+def report(chosen: argparse.Namespace, console: Console) -> int:
+    """Write the page and say where it is."""
+    from benchmark.report import page  # matplotlib and jinja2, which no other command needs
+
+    record.preflight(chosen.results)
+    path = page.write(chosen.results)
+    size = path.stat().st_size
+    console.print(
+        f"{path} ({size / 1e6:.1f} MB): open it in a browser; it needs no network", soft_wrap=True, highlight=False
+    )
+    if page.too_large(size):
+        print(f"warning: {page.too_large(size)}", file=sys.stderr)
+    return 0
+
+
+def compare(chosen: argparse.Namespace) -> versus.Versus:
+    """Both rows on all boards that the words leave."""
+    found = [one for one in record.load_all(chosen.results) if published(one)]
+    if not found:
+        raise UsageError(
+            f"no published record in {chosen.results}; run a board first, or name the folder with --results"
+        )
+    modality, given = _words(chosen.words)
+    for field, name in [("modality", modality), *((field, given.get(field)) for field in FIELDS)]:
+        known = sorted({one[field] for one in found})
+        if name is not None and name not in known:
+            raise did_you_mean(field, name, known)
+        found = [one for one in found if name in (None, one[field])]
+    probe = given.get("probe", "linear")
+    here = boards(found, chosen.results, Stages().old, lambda measure: not measure.extra and measure.probe == probe)
+    return versus.versus(here, chosen.a, chosen.b, probe)
+
+
+def _words(words: Sequence[str]) -> tuple[str | None, Mapping[str, str]]:
+    """(modality, given keys)."""
+    modality: str | None = None
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            if modality is not None:
+                raise UsageError(f"'{word}' is one word too many: name two rows and at most one modality")
+            modality = word
+        elif key not in (*FIELDS, "probe"):
+            raise did_you_mean("word", key, [*FIELDS, "probe"])
+        else:
+            given[key] = text
+    return modality, given

@@ -1,0 +1,144 @@
+"""Facts: what the page says of a method and of a data set, from their files (where registered) and from the records."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmark import fidelity
+from benchmark.board import Board, Record, row_variant
+from benchmark.lines import FLOOR
+from benchmark.report.ids import anchor
+from benchmark.report.tables import Column, Row, View, interval, number, plain, text
+from benchmark.values import keywords
+from jepakit.registry import datasets, methods
+from jepakit.types import Card
+
+
+@dataclass(frozen=True)
+class Method:
+    """A section about one method. facts: (name, words), those of its file; runs: its records."""
+
+    id: str
+    name: str
+    about: str
+    facts: tuple[tuple[str, str], ...]
+    runs: View
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A section about one data set. facts: its card; parts and tasks as tables."""
+
+    id: str
+    name: str
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    parts: View
+    tasks: View
+
+
+def method(name: str, records: Sequence[Record], old: Mapping[str, bool]) -> Method:
+    """What is known of a method with these records; ``old``: by key, whether a record was made by older code."""
+    first = records[0]
+    facts = [("Family", first["family"]), ("Paper", first["paper"]), ("Augmentation", first["augmentation"])]
+    about = "Not registered here; its file is unknown."
+    if name in methods:
+        entry = methods[name]
+        module = inspect.getmodule(inspect.unwrap(entry.make))
+        about, fields = fidelity.parse((module.__doc__ if module else None) or inspect.getdoc(entry.make) or "")
+        facts += [(field, fields[field]) for field in fidelity.FIELDS if field in fields]
+        facts.append(("Recipe", _recipe(name) or "no settings of its own"))
+        training: Mapping[str, object] = entry.info.get("training") or {}
+        facts.append(("Training", ", ".join(f"{key} = {value}" for key, value in training.items()) or "as the preset"))
+        facts.append(("Stages", str(entry.info.get("stages", 1))))
+    facts = [(field, words) for field, words in facts if words]
+    columns = [
+        Column("preset", number=False), Column("seed"), Column("overrides", number=False), Column("status", number=False),
+        Column("headline", "score of the headline task"), Column("metric", number=False),
+        Column("RankMe"), Column("seconds"), Column("created", number=False), Column("record", number=False),
+    ]  # fmt: skip
+    rows = []
+    for one in sorted(records, key=_place):
+        score = next((s for s in one["scores"] if s["headline"] and s["probe"] == "linear"), None)
+        status = one["status"] + (f": {one['reason']}" if one["reason"] else "")
+        cells = (
+            text(one["preset"]), number(one["seed"], "d"), text(one["variant"]), text(status),
+            number(score["value"] if score else None, ".3f"),
+            text(f"{score['task']} {score['metric']}" if score else ""),
+            number((one.get("diagnostics") or {}).get("rankme"), ".1f"),
+            number((one.get("cost") or {}).get("wall_s"), ".1f"),
+            text(str(one["created"])[:10]), text(one["key"]),
+        )  # fmt: skip
+        marks = (("†", "made by older code"),) if old[one["key"]] else ()
+        place = f"{one['modality']}/{one['dataset']}"
+        rows.append(Row(place, anchor("data", place), "", cells, marks, "stale" if marks else ""))
+    view = plain(anchor("runs", name), f"records of {name}", "data set", columns, rows)
+    return Method(anchor("method", name), name, about, tuple(facts), view)
+
+
+def _recipe(name: str) -> str:
+    """Keyword settings of a recipe with their defaults."""
+    parameters = inspect.signature(methods[name].make).parameters
+    return ", ".join(f"{key} = {parameters[key].default}" for key in keywords(methods[name].make))
+
+
+def _place(one: Record) -> tuple[str, str, str, str, int, str]:
+    return one["modality"], one["dataset"], one["preset"], row_variant(one), one["seed"], one["key"]
+
+
+def data_set(name: str, records: Sequence[Record], boards: Iterable[Board]) -> DataSet:
+    """What is known of the data set ``name`` = "<modality>/<dataset>" from these records and its boards."""
+    title, facts = "Not registered here; its card is unknown.", []
+    if name in datasets:
+        make = datasets[name].make
+        card: Card = make.card
+        title = card.title
+        facts = [
+            ("Source", card.source), ("Licence", card.licence), ("Citation", card.citation), ("Split unit", card.unit),
+            ("Notes", card.notes), ("Hand-made features", inspect.getdoc(make.handmade) or ""),
+            ("Augmentation", str(getattr(make, "augmentation", ""))),
+        ]  # fmt: skip
+    newest = max(records, key=lambda one: (str(one.get("created", "")), one["key"]))["data"]
+    parts = []
+    for part, what in (("train", "training"), ("val", "validation"), ("test", "test")):
+        mended = (newest.get("repairs") or {}).get(part) or {}
+        cells = (
+            number(newest.get(f"n_{part}"), "d"), number(newest.get(f"units_{part}"), "d"),
+            text(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(mended.items()) if value)),
+            text(str((newest.get("fingerprint") or {}).get(part, ""))[:8]),
+        )  # fmt: skip
+        parts.append(Row(what, "", "", cells))
+    heads = [Column("rows"), Column("units", "of the split"), Column("mended", "while reading", number=False),
+             Column("fingerprint", number=False)]  # fmt: skip
+    return DataSet(
+        anchor("data", name), name, title, tuple((field, words) for field, words in facts if words),
+        plain(anchor("parts", name), f"parts of {name}", "part", heads, parts),
+        plain(anchor("tasks", name), f"tasks of {name}", "task", _TASKS, _tasks(boards, records)),
+    )  # fmt: skip
+
+
+_TASKS = (
+    Column("kind", number=False), Column("metric", number=False), Column("role", number=False),
+    Column("chance", "best guess that sees no input"), Column("untrained", f"{FLOOR}, linear probe, as on the last board"),
+    Column("hand-made", "raw_features, linear probe, as on the last board"),
+)  # fmt: skip
+
+
+def _tasks(boards: Iterable[Board], records: Sequence[Record]) -> Iterable[Row]:
+    """One row per task in the order of the boards; marks of the last board that has the task."""
+    kinds = {score["task"]: score["kind"] for one in records for score in one["scores"]}
+    found: dict[str, Row] = {}
+    for board in boards:
+        for measure in board.measures:
+            if measure.extra or measure.probe != "linear":
+                continue
+            marks = {line.method: line for line in board.of(measure) if not line.variant}
+            role = "nuisance" if measure.nuisance else "further" if measure.minor else "headline"
+            cells = [text(kinds.get(measure.task, "")), text(measure.metric), text(role)]
+            for name in ("chance", FLOOR, "raw_features"):
+                line = marks.get(name)
+                cells.append(interval(*((line.mean, line.ci95_lo, line.ci95_hi) if line else (None,) * 3), ".3f"))
+            found[measure.task] = Row(measure.task, "", "", tuple(cells))
+    return found.values()
