@@ -156,7 +156,10 @@ def test_an_interrupted_board_says_so_and_would_resume_from_its_checkpoint(
     base = [word for word in TINY if not word.startswith("train.steps")]
     command = [sys.executable, "-m", "benchmark", "run", "toy", *words, *base, "--results", str(results)]
     command += ["--plugin", str(TOY), "--jobs", jobs]
-    process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(results.glob(".runs/*/last.ckpt")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
