@@ -127,7 +127,7 @@ def resolve(
     Raises UsageError for unknown names and impossible values.
     """
     modality, _, dataset = datasets[name].name.partition("/")
-    entry, chosen, asked = methods[method], budget.preset(preset), overrides
+    entry, chosen, asked = methods[method], budget.preset(preset).of(modality), overrides
     overrides = tuned.expanded(asked)
     for key in overrides:
         if key.partition(".")[0] not in KEYS or (key.startswith("budget.") and key != STEPS):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich import box
@@ -11,7 +11,7 @@ from rich.table import Table
 from scipy.special import expit
 
 from benchmark.board import Record
-from benchmark.budget import DEFAULT, PRESETS
+from benchmark.budget import DEFAULT, PRESETS, Preset
 from benchmark.cell import Cell
 from benchmark.overall import Standing
 from benchmark.request import default_dataset, is_embedded
@@ -144,15 +144,23 @@ def _probes() -> Table:
     return made
 
 
+def _budgets() -> Iterator[tuple[Preset, str]]:
+    """Every preset with its name, and below it what it is for a modality that has a budget of its own."""
+    for preset in PRESETS.values():
+        yield preset, preset.name + (" (default)" if preset.name == DEFAULT else "")
+        for modality in preset.modalities:
+            yield preset.of(modality), f"  {modality}"
+
+
 def _presets() -> Table:
     made = table("presets (preset=…)", "name", "encoder", "predictor", "training", "seeds", "probes", "about")
-    for preset in PRESETS.values():
+    for preset, name in _budgets():
         size = preset.size
         training = f"{preset.training['steps']:,} × {preset.training['batch_size']}"
         if preset.limit:
             training += f", {preset.limit} rows"
         made.add_row(
-            preset.name + (" (default)" if preset.name == DEFAULT else ""),
+            name,
             f"{size.dim} × {size.depth}",
             f"{size.predictor_dim} × {size.predictor_depth}",
             training,

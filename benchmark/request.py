@@ -57,7 +57,7 @@ def parse(words: Sequence[str]) -> Request:
     pairs = list(words)
     pairs.remove(modality)
     given = _pairs(pairs)
-    preset = budget.preset(given.pop("preset", budget.DEFAULT))
+    preset = budget.preset(given.pop("preset", budget.DEFAULT)).of(modality)
     jobs = given.pop("jobs", "auto")
     method = given.pop("method", None)
     equal = given.get("budget", "samples")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 from benchmark import budget, plugin
+from benchmark.cell import resolve
 from jepakit.pretrain import Training
 from jepakit.registry import probes
 from jepakit.types import UsageError
 
+EVERY = [
+    *budget.PRESETS.values(),
+    *(preset.of(modality) for preset in budget.PRESETS.values() for modality in preset.modalities),
+]
 
-@pytest.mark.parametrize("preset", budget.PRESETS.values(), ids=lambda preset: preset.name)
+
+@pytest.mark.parametrize("preset", EVERY, ids=lambda preset: f"{preset.name} {preset.size.dim}x{preset.size.depth}")
 def test_a_preset_can_be_run(preset: budget.Preset) -> None:
     plugin.everything()
     assert set(preset.training) <= {field.name for field in fields(Training)}
@@ -38,6 +44,25 @@ def test_full_is_the_xs_encoder_of_the_specification() -> None:
     full = budget.preset("full")  # ECG-JEPA XS is 192 wide and 8 deep, with a predictor 96 wide and 8 deep
     assert (full.size.dim, full.size.depth, full.size.predictor_dim, full.size.predictor_depth) == (192, 8, 96, 8)
     assert full.seeds >= 5
+
+
+def test_a_modality_may_have_a_budget_of_its_own_under_the_same_name() -> None:
+    quick, image = budget.preset("quick"), budget.preset("quick").of("image")
+    assert (image.name, image.seeds, image.probes) == (quick.name, quick.seeds, quick.probes)
+    assert image.training["batch_size"] == 32 and quick.training["batch_size"] == 64
+    assert quick.of("ecg") == replace(quick, modalities={})
+    cell = resolve("image/shapes", "ijepa", "quick", 0, {}, {})
+    assert (cell.size.depth, cell.training.batch_size) == (3, 32)
+    assert resolve("image/shapes", "ijepa", "quick", 0, {"size.depth": "5"}, {}).size.depth == 5
+    assert resolve("ecg/simulated", "ijepa", "quick", 0, {}, {}).training.batch_size == 64
+
+
+def test_the_full_image_budget_is_a_hundred_epochs_of_the_published_small_ijepa() -> None:
+    full = budget.preset("full").of(
+        "image"
+    )  # 45,000 training images are left after validation; ViT 128 × 6, predictor 64 × 4
+    assert (full.size.dim, full.size.depth, full.size.predictor_dim, full.size.predictor_depth) == (128, 6, 64, 4)
+    assert full.training["steps"] * full.training["batch_size"] / 45_000 == pytest.approx(100, rel=0.01)
 
 
 def test_unknown_preset_suggests_the_nearest() -> None:

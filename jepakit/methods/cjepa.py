@@ -81,4 +81,5 @@ def cjepa(
         distance=F.smooth_l1_loss,
     )
     objective.beta = beta
+    objective.least_batch = 2  # a variance over the images of the batch
     return objective
