@@ -84,6 +84,11 @@ def parser() -> Parser:
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
     band = commands.add_parser("band", parents=[shared], help="does the ranking survive another probing protocol?")
     band.add_argument("words", nargs="*", metavar="modality key=value", help="modality, dataset=… and preset=…")
+    parts = commands.add_parser("folds", parents=[shared], help="scores of single folds and single test units")
+    parts.add_argument(
+        "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…, probe=…"
+    )
+    parts.add_argument("--units", type=int, default=40, help="most units per table, the hardest first; 0 for none")
     reports.add(commands, shared)
     masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
     masks.add_argument("method", help="which method")
@@ -101,7 +106,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command not in ("run", "hpo", "band", "show-masks", "compare")):
+    if options or (rest and chosen.command not in ("run", "hpo", "band", "folds", "show-masks", "compare")):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         chosen.words = [*chosen.words, *rest]

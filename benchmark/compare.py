@@ -144,7 +144,11 @@ def _parts(a: Resampled, b: Resampled) -> _Parts | None:
 
 def _test(parts: _Parts, shared: Variance) -> Difference:
     seeds = moderated(parts.seeds, shared)
-    shares = [(seeds.value / parts.n, seeds.df), (parts.units.value, parts.units.df), (parts.folds.value, parts.folds.df)]
+    shares = [
+        (seeds.value / parts.n, seeds.df),
+        (parts.units.value, parts.units.df),
+        (parts.folds.value, parts.folds.df),
+    ]
     total = sum(value for value, _ in shares)
     if total <= 0:  # equal in every run and every draw, or different by a constant
         same = parts.mean == 0

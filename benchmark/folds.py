@@ -7,7 +7,7 @@ of their board. What is averaged and resampled there: docs/protocol.md, "Folds".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jepakit.registry import datasets, did_you_mean
@@ -32,12 +32,15 @@ class Fold:
 
 def fold(modality: str, dataset: str) -> Fold | None:
     """Which fold a data set is; None for one that is no fold, or is not registered here."""
+    name = f"{modality}/{dataset}"
+    if dataset.endswith(ALL) or name not in datasets:
+        return None
     try:
-        make = datasets[f"{modality}/{dataset}"].make if f"{modality}/{dataset}" in datasets else None
-    except UsageError:  # a family that knows no such member
+        make = datasets[name].make
+    except UsageError:  # a family that has no such member
         return None
     of = getattr(make, "fold_of", None)
-    return Fold(str(of), int(make.fold), int(make.folds)) if make is not None and of else None
+    return Fold(str(of), int(make.fold), int(make.folds)) if of else None
 
 
 def count(modality: str, dataset: str) -> int:
@@ -53,7 +56,10 @@ def board(modality: str, dataset: str) -> str:
 
 
 def origin(modality: str, name: str) -> str:
-    """The data set behind the name of a board."""
+    """The data set whose card and files belong to a name: to a fold's, to ``<name>-folds``, or to a data set's own."""
+    found = fold(modality, name)
+    if found is not None:
+        return found.of
     whole = name.removesuffix(ALL)
     return whole if whole != name and count(modality, whole) else name
 
@@ -94,8 +100,3 @@ def whole(modality: str, names: Iterable[str]) -> tuple[str, ...]:
         every = () if found is None else tuple(f"{found.of}-fold{k + 1}" for k in range(found.count))
         out[board(modality, name) if every and set(every) <= set(given) else name] = None
     return tuple(out)
-
-
-def named(modality: str, names: Sequence[str]) -> str:
-    """How people write these data sets: ``eegmat-folds``, or ``eegmat-fold2,eegmat-fold5``."""
-    return ",".join(whole(modality, names))
