@@ -47,5 +47,3 @@ def ring_fold(number: str) -> type[Ring]:
         raise UsageError(f"toy/ring has folds 1 to {FOLDS}, not '{number}'")
     facts = {"dataset": f"ring-fold{number}", "fold_of": "ring", "fold": int(number), "__module__": __name__}
     return type("RingFold", (Ring,), facts)
-
-
