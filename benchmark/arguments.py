@@ -20,6 +20,7 @@ WORDS = """examples:
   run ecg method=ecgjepa seeds=5 train.lr=1e-3 train.weight_decay=0.01,0.1 size.dim=96 recipe.keep=0.3 probe=linear
   run ecg budget=flops            every row gets the training FLOPs of mae (budget=seconds: its time), on a board of its own
   run ecg method=ecgjepa,mae tuned=yes      with what `hpo` chose for each
+  run eeg dataset=eegmat-folds    every fold of a data set that has folds (see `ls`), on one board
 keys: dataset method seed seeds preset probe limit jobs budget tuned train.* size.* recipe.* (a method's own keyword
 arguments)
 
