@@ -19,8 +19,10 @@ from benchmark import (
     arguments as command_line,
 )
 from benchmark import (
+    breakdown,
     budget,
     estimate,
+    folds,
     grid,
     labelfree,
     leaderboard,
@@ -61,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _board(chosen, console)
         if chosen.command == "labelfree":
             return _labelfree(chosen, console)
+        if chosen.command == "folds":
+            return _folds(chosen, root, console)
         if chosen.command == "verify":
             return _verify(chosen, console)
         if chosen.command in reports.NAMES:
@@ -79,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _band(chosen: argparse.Namespace, console: Console) -> int:
     asked = request.parse(chosen.words)
-    for dataset in asked.datasets:
+    for dataset in asked.boards:
         fresh = [one for one in record.load_all(chosen.results, asked.modality) if not is_stale(one)]
         found = stability.rank_stability(fresh, dataset, asked.preset)
         if not found:
@@ -133,6 +137,14 @@ def _labelfree(chosen: argparse.Namespace, console: Console) -> int:
     return OK
 
 
+def _folds(chosen: argparse.Namespace, root: Path, console: Console) -> int:
+    asked = request.parse(chosen.words)
+    known = [one for one in record.load_all(chosen.results, asked.modality) if not is_stale(one)]
+    for table in breakdown.tables(known, chosen.results, asked, root, chosen.units):
+        console.print(table)
+    return OK
+
+
 def _verify(chosen: argparse.Namespace, console: Console) -> int:
     checks = verify.verify(chosen.results, chosen.rows)
     for check in checks:
@@ -172,7 +184,7 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     with _terminable():
         records, code = _grid(planned, cached, todo, options, jobs, console)
     if records:
-        show_board(results, asked.modality, console, only=asked.datasets, preset=asked.preset)
+        show_board(results, asked.modality, console, only=asked.boards, preset=asked.preset)
     if code == OK and any(one["status"] in record.FAILED for one in records):
         return FAILED
     return code
@@ -277,7 +289,7 @@ def show_board(
     preset: str | None = None,
     old: Stale | None = None,
 ) -> None:
-    """Write the derived files again from the records and print the boards (``only`` of these data sets);
+    """Write the derived files again from the records and print the boards (``only`` those of these names);
     ``old``: whether a record was made by older code (default: asks the sources)."""
     cards = {name: datasets[name].make.card for name in datasets}
     leaderboard.rebuild(results, modality, cards=cards, stale=old)
@@ -289,10 +301,14 @@ def show_board(
 def _header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int, root: Path, console: Console) -> None:
     """Which data ran, under which licence, from where: always said, never a silent fallback."""
     say = partial(console.print, soft_wrap=True, highlight=False)
-    for name, modality in planned.modalities.items():
-        card = modality.card
-        place = "embedded, no files" if request.is_embedded(name) else str(root / name)
-        say(f"data    {name}: {escape(card.title)} · licence {escape(card.licence)} · {escape(place)}")
+    for name in asked.boards:
+        short = folds.origin(asked.modality, name)
+        origin = f"{asked.modality}/{short}"
+        card = datasets[origin].make.card
+        place = "embedded, no files" if request.is_embedded(origin) else str(root / origin)
+        every = f" ({folds.count(asked.modality, short)} folds)" if name == short + folds.ALL else ""
+        what = f"{asked.modality}/{name}{every}"
+        say(f"data    {what}: {escape(card.title)} · licence {escape(card.licence)} · {escape(place)}")
     variant = planned.cells[0].variant if planned.cells else ""
     console.print(
         f"preset  {asked.preset}{' · ' + escape(variant) if variant else ''} · seeds {', '.join(map(str, asked.seeds))}"

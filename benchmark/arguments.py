@@ -20,6 +20,7 @@ WORDS = """examples:
   run ecg method=ecgjepa seeds=5 train.lr=1e-3 train.weight_decay=0.01,0.1 size.dim=96 recipe.keep=0.3 probe=linear
   run ecg budget=flops            every row gets the training FLOPs of mae (budget=seconds: its time), on a board of its own
   run ecg method=ecgjepa,mae tuned=yes      with what `hpo` chose for each
+  run eeg dataset=eegmat-folds    every fold of a data set that has folds (see `ls`), on one board
 keys: dataset method seed seeds preset probe limit jobs budget tuned train.* size.* recipe.* (a method's own keyword
 arguments)
 
@@ -84,6 +85,11 @@ def parser() -> Parser:
     check.add_argument("rows", nargs="+", metavar="key|method/dataset[/preset]", help="which records and rows")
     band = commands.add_parser("band", parents=[shared], help="does the ranking survive another probing protocol?")
     band.add_argument("words", nargs="*", metavar="modality key=value", help="modality, dataset=… and preset=…")
+    parts = commands.add_parser("folds", parents=[shared], help="scores of single folds and single test units")
+    parts.add_argument(
+        "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…, probe=…"
+    )
+    parts.add_argument("--units", type=int, default=40, help="most units per table, the hardest first; 0 for none")
     reports.add(commands, shared)
     masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
     masks.add_argument("method", help="which method")
@@ -101,7 +107,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command not in ("run", "hpo", "band", "show-masks", "compare")):
+    if options or (rest and chosen.command not in ("run", "hpo", "band", "folds", "show-masks", "compare")):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         chosen.words = [*chosen.words, *rest]

@@ -1,6 +1,6 @@
-"""Compare: which rows of a board differ, by paired tests with two components of variance, Holm's correction, tie letters.
+"""Compare: which rows of a board differ, by paired tests with components of variance, Holm's correction, tie letters.
 
-The difference of two rows varies because seeds and because test units vary. Both parts are estimated on paired runs:
+The difference of two rows varies because seeds and because test units vary. All parts are estimated on paired runs:
 
 - seeds: variance s² of the differences run by run, on S − 1 degrees of freedom. Three seeds say little about a variance, so
   it is moderated by the pairs of the same board (Smyth 2004, empirical Bayes): to the degree that pairs agree in their
@@ -8,9 +8,11 @@ The difference of two rows varies because seeds and because test units vary. Bot
   is never moderated below its own estimate, so an unstable method does not borrow the calm of others.
 - units: variance of the mean difference over the draws of units of ``benchmark.stats``. What depends on seed and unit at
   once (noise of single predictions) is in both estimates and is taken out once (two-way random effects, Owen 2007).
+- folds, where a data set has several: what the mean difference of a fold varies beyond what its units and seeds explain, on
+  K − 1 degrees of freedom, never below 0.
 
 The test is Student's t on the difference over the root of the sum; a resampling p-value would end at one over the number
-of resamples, which is too coarse after Holm. Its degrees of freedom are the harmonic mean of both parts', weighted by
+of resamples, which is too coarse after Holm. Its degrees of freedom are the harmonic mean of the parts', weighted by
 their shares of the sum. Satterthwaite's formula squares the shares; it is too generous where the variance over a few seeds
 came out small by chance (up to 31 % of simulated boards of eight equal rows, one of them unstable, then hold a false
 difference). Fewer than two common seeds are no evidence about a method: no test. Rates of false wins and power:
@@ -29,7 +31,7 @@ import numpy as np
 from scipy import special
 from scipy import stats as scipy_stats
 
-from benchmark.stats import LEVEL, Resampled
+from benchmark.stats import LEVEL, Resampled, fold_variance
 
 ALPHA = 1 - LEVEL
 MIN_SEEDS = 2
@@ -60,6 +62,7 @@ class _Parts:
     mean: float
     seeds: Variance  # of single runs
     units: Variance  # of the mean
+    folds: Variance  # of the mean, beyond units and seeds
     n: int
 
 
@@ -119,27 +122,38 @@ def _parts(a: Resampled, b: Resampled) -> _Parts | None:
     n = len(a.values)
     if n < MIN_SEEDS:
         return None
-    change = a.values - b.values
-    draws = a.replicates - b.replicates  # (R, S)
-    draws = draws[np.isfinite(draws).all(1)]
-    units = len(np.unique(a.units))
-    if len(draws) < 2 or units < 2 or not np.isfinite(change).all():
+    change = a.change(b)
+    splits = change.folds or (change,)
+    kept = np.isfinite(change.replicates).all(1)
+    counts = [len(np.unique(one.units)) for one in splits]
+    if kept.sum() < 2 or sum(counts) < 2 or not np.isfinite(change.values).all():
         return None
-    growth = units / (units - 1)  # the bootstrap's variance has the divisor n
-    alone, mean = draws.var(0, ddof=1).mean() * growth, draws.mean(1).var(ddof=1) * growth
+    alone = mean = 0.0
+    for one, count in zip(splits, counts, strict=True):
+        draws = one.replicates[kept]  # (R, S)
+        growth = count / max(count - 1, 1) / len(splits) ** 2  # the bootstrap's variance has the divisor n
+        alone, mean = alone + draws.var(0, ddof=1).mean() * growth, mean + draws.mean(1).var(ddof=1) * growth
     crossed = (alone - mean) / (n - 1)  # seed × unit, already in the variance over seeds
-    own = Variance(float(change.var(ddof=1)), n - 1)
-    return _Parts(float(change.mean()), own, Variance(max(float(mean - crossed), 0.0), units - 1), n)
+    own = Variance(float(change.values.var(ddof=1)), n - 1)
+    units = Variance(max(float(mean - crossed), 0.0), sum(counts) - len(splits))
+    folds = Variance(0.0, 0)
+    if change.folds:
+        folds = Variance(max(fold_variance(change) - units.value, 0.0), len(splits) - 1)
+    return _Parts(float(change.values.mean()), own, units, folds, n)
 
 
 def _test(parts: _Parts, shared: Variance) -> Difference:
     seeds = moderated(parts.seeds, shared)
-    one, two = seeds.value / parts.n, parts.units.value
-    total = one + two
+    shares = [
+        (seeds.value / parts.n, seeds.df),
+        (parts.units.value, parts.units.df),
+        (parts.folds.value, parts.folds.df),
+    ]
+    total = sum(value for value, _ in shares)
     if total <= 0:  # equal in every run and every draw, or different by a constant
         same = parts.mean == 0
         return Difference(parts.mean, parts.mean, parts.mean, 1.0 if same else 0.0, parts.n)
-    df = total / (one / seeds.df + two / parts.units.df)
+    df = total / sum(value / df for value, df in shares if value)
     half = float(scipy_stats.t.ppf((1 + LEVEL) / 2, df) * np.sqrt(total))
     p = float(2 * scipy_stats.t.sf(abs(parts.mean) / np.sqrt(total), df))
     return Difference(parts.mean, parts.mean - half, parts.mean + half, p, parts.n)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from benchmark import folds
 from benchmark.cell import Cell
 from jepakit.registry import methods
 
@@ -16,15 +17,15 @@ REFERENCE_SHARE = 0.1  # of a trained cell's time, for rows that take no step
 def seconds(cell: Cell, records: Sequence[Mapping[str, Any]]) -> Estimate | None:
     """(seconds, "measured" | "scaled") or None when nothing comparable was run.
 
-    Measured: the median of the same method, data set, preset and variant. Scaled: from other records of the modality by
-    the work of their training (steps · batch · depth · width²).
+    Measured: the median of the same method, data set (or another fold of it), preset and variant. Scaled: from other
+    records of the modality by the work of their training (steps · batch · depth · width²).
     """
     done = [r for r in records if r["status"] in ("ok", "collapsed") and r["modality"] == cell.modality]
     same = [
         r["cost"]["wall_s"]
         for r in done
-        if (r["dataset"], r["method"], r["preset"], r["variant"])
-        == (cell.dataset, cell.method, cell.preset, cell.variant)
+        if (r["method"], r["preset"], r["variant"]) == (cell.method, cell.preset, cell.variant)
+        and folds.board(cell.modality, r["dataset"]) == folds.board(cell.modality, cell.dataset)
     ]
     if same:
         return float(median(same)), "measured"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 import torch
 
+from benchmark import folds
 from benchmark.atomic import write_bytes
 from benchmark.cell import code_of, hash_of
 from jepakit.modality import Modality
@@ -39,7 +40,9 @@ def fingerprints(results: Path, name: str, modality: Modality, *, remember: bool
 def request(name: str, root: Path | None) -> str:
     """Key of the memory: adapter code, library versions (simulators) and the listing of the data folder."""
     versions = {"torch": torch.__version__, "numpy": numpy.__version__}
-    return hash_of({"name": name, "code": code_of(datasets[name]), "listing": _listing(name, root), **versions})
+    modality, _, dataset = name.partition("/")
+    files = f"{modality}/{folds.origin(modality, dataset)}"  # the folds of a data set read the same files
+    return hash_of({"name": name, "code": code_of(datasets[name]), "listing": _listing(files, root), **versions})
 
 
 def _listing(name: str, root: Path | None) -> str:

@@ -15,9 +15,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from benchmark import folds
 from benchmark.atomic import write_bytes
 from benchmark.board import Board, Line, Measure, Record, Stale, boards, data_id, published, row_variant
 from benchmark.budget import about
+from benchmark.lines import coverage
 from benchmark.lock import locked
 from benchmark.overall import Standing, headline, overall
 from benchmark.terminal import fewer_trials, leads, table, tflop
@@ -170,7 +172,7 @@ def markdown(modality: str, found: Sequence[Board], cards: Mapping[str, Card]) -
     for board in found:
         budget = f", {escape(board.budget)}" if board.budget else ""
         parts.append(f"## {escape(board.dataset)} · {escape(board.preset)}{budget}")
-        parts.append(_note(board, cards.get(f"{board.modality}/{board.dataset}")))
+        parts.append(_note(board, cards.get(f"{board.modality}/{folds.origin(board.modality, board.dataset)}")))
         tasks: dict[str, list[Measure]] = {}
         for measure in board.measures:
             tasks.setdefault(measure.task, []).append(measure)
@@ -184,18 +186,30 @@ def markdown(modality: str, found: Sequence[Board], cards: Mapping[str, Card]) -
 
 
 def _note(board: Board, card: Card | None) -> str:
-    one = board.records[0]
-    facts, seeds = one["data"], sorted({record["seed"] for record in board.records})
-    sizes = [f"{part} {facts[f'n_{part}']} ({facts[f'units_{part}']} units)" for part in ("train", "val", "test")
-             if f"n_{part}" in facts and f"units_{part}" in facts]  # fmt: skip
+    seeds = sorted({record["seed"] for record in board.records})
+    sizes = [f"{part} {rows} ({units} units)" for part, rows, units in part_sizes(board)]
     words = [f"Seeds {', '.join(map(str, seeds))}", f"data `{board.data}`", *sizes]
     note = " · ".join(words) + "."
+    if board.folds > 1:
+        note += f" Scores are means over {board.folds} folds, costs of one fold."
     equal = about(board.budget)
     if equal:
         note += f" {equal[0].upper()}{equal[1:]}."
     if card is not None:
         note += f" {escape(card.title)}; licence: {escape(card.licence)}; source: {escape(card.source)}."
     return note
+
+
+def part_sizes(board: Board, form: str = "d") -> list[tuple[str, str, str]]:
+    """(part, rows, units) of every part whose size is known; ``24–30`` where the folds of a data set differ."""
+    found = []
+    for part in ("train", "val", "test"):
+        names = f"n_{part}", f"units_{part}"
+        spans = [[one["data"][name] for one in board.records if name in one["data"]] for name in names]
+        if all(spans):
+            rows, units = ("–".join(format(x, form) for x in sorted({min(span), max(span)})) for span in spans)
+            found.append((part, rows, units))
+    return found
 
 
 def _task_table(board: Board, measures: Sequence[Measure]) -> str:
@@ -234,7 +248,7 @@ def _text(value: float | None, form: str, show: Callable[[str], str] = str) -> s
 
 
 def _score(line: Line | None) -> str:
-    return "" if line is None else around(line.mean, line.ci95_lo, line.ci95_hi, ".3f")
+    return "" if line is None else around(line.mean, line.ci95_lo, line.ci95_hi, ".3f") or coverage(line)
 
 
 def around(mean: float | None, low: float | None, high: float | None, form: str) -> str:

@@ -14,7 +14,7 @@ from benchmark import metrics, stats, tuned
 from benchmark.compare import Difference, compare, difference
 from benchmark.normalised import normalised
 from benchmark.predictions import Store
-from benchmark.stats import Resampled
+from benchmark.stats import Resampled, Run
 
 Record = Mapping[str, Any]
 Stale = Callable[[Record], bool]
@@ -38,6 +38,10 @@ class Line:
     contrastive, in the metric's own direction. collapse_step: mean over the seeds that collapsed. p_holm, tie_group:
     ``benchmark.compare``; normalised: ``benchmark.normalised``. pareto: no other ranked row is at least as good in score
     and pflops and better in one. hpo_trials: of the search whose settings the row uses.
+
+    On a board of folds a score is the mean over folds, n_seeds counts the seeds that have every fold, and what a cell
+    costs or diagnoses is the mean over cells, one per seed and fold. status_counts then says what is missing:
+    ``folds:4/6`` where no seed is whole (the row has no score), else ``seed2:5/6`` for a seed that is left out.
     """
 
     rank: int | None
@@ -111,12 +115,14 @@ class Measure:
 
 @dataclass(frozen=True)
 class Row:
-    """The records of one method and variant, one per seed; their scores name the key of their own predictions."""
+    """The records of one method and variant, one per seed and fold in this order; their scores name the key of their own
+    predictions. folds: how many a seed should have."""
 
     method: str
     variant: str
     records: tuple[Record, ...]
     stale: bool
+    folds: int = 1
 
     @property
     def first(self) -> Record:
@@ -131,6 +137,16 @@ class Row:
         return self.method, self.variant
 
 
+@dataclass(frozen=True)
+class Seed:
+    """What one seed of a row scored: value, the mean over folds, and for each fold the score and the key of the record that
+    has its predictions."""
+
+    value: float
+    scores: tuple[float, ...]
+    keys: tuple[str, ...]
+
+
 def value_of(record: Record, measure: Measure) -> tuple[float, str] | None:
     """(value, key of the record whose predictions belong to it) of a record of a board; None without a score."""
     for score in record["scores"]:
@@ -140,6 +156,30 @@ def value_of(record: Record, measure: Measure) -> tuple[float, str] | None:
     return None
 
 
+def seeds_of(records: Sequence[Record], measure: Measure, folds: int = 1) -> tuple[dict[int, Seed], dict[int, int]]:
+    """(the seeds with a score in each of ``folds`` folds, how many folds each of the others has) of a row's records.
+
+    A mean over some of the folds is another number than the mean over all of them: there is none for such a seed.
+    """
+    found: dict[int, list[tuple[float, str]]] = {}
+    for record in records:
+        found.setdefault(record["seed"], []).extend(filter(None, [value_of(record, measure)]))
+    whole = {
+        seed: Seed(float(np.mean([value for value, _ in pairs])), *map(tuple, zip(*pairs, strict=True)))
+        for seed, pairs in found.items()
+        if len(pairs) == folds
+    }
+    return whole, {seed: len(pairs) for seed, pairs in found.items() if seed not in whole}
+
+
+def runs_of(seeds: Mapping[int, Seed], measure: Measure, store: Store) -> list[list[Run | None]]:
+    """The stored predictions by fold, then by seed; None where there are none."""
+    return [
+        [store.run(key, measure.task, measure.probe) for key in keys]
+        for keys in zip(*(seed.keys for seed in seeds.values()), strict=True)
+    ]
+
+
 def lines_of(
     measure: Measure, rows: Sequence[Row], store: Store, place: Place
 ) -> tuple[list[Line], dict[Name, Resampled]]:
@@ -147,27 +187,42 @@ def lines_of(
     metric = metrics.get(measure.base)
     sampled: dict[Name, Resampled] = {}
     lines: list[Line] = []
-    labels: np.ndarray | None = None
+    labels: list[np.ndarray] = []
     for row in rows:
-        found = {record["seed"]: value_of(record, measure) for record in row.records}
-        values = [pair[0] for pair in found.values() if pair is not None]
-        runs = {s: store.run(pair[1], measure.task, measure.probe) for s, pair in found.items() if pair is not None}
-        ready = [run for run in runs.values() if run is not None]
-        if ready and labels is None:
-            labels = ready[0][0]
+        seeds, short = seeds_of(row.records, measure, row.folds)
+        folds = runs_of(seeds, measure, store)
+        ready = [[run for run in runs if run is not None] for runs in folds]
+        if not labels and ready and all(ready):
+            labels = [runs[0][0] for runs in ready]
         around = None
-        if ready and len(ready) == len(runs) and not measure.extra:
+        if ready and [len(runs) for runs in ready] == [len(seeds)] * row.folds and not measure.extra:
             try:
-                sampled[row.name] = stats.resample(ready, metric, seeds=list(runs))
+                sampled[row.name] = stats.resample_folds(ready, metric, seeds=list(seeds))
                 around = sampled[row.name].interval()
             except ValueError as error:
                 warnings.warn(f"no interval for {row.method} on {place[0]}/{measure.task}: {error}", stacklevel=2)
-        lines.append(_line(measure, row, values, around, place))
+        line = _line(measure, row, [seed.value for seed in seeds.values()], around, place)
+        lines.append(replace(line, status_counts=_said(line.status_counts, len(seeds), short, row.folds)))
     sign = -1 if metric.higher_is_better else 1
     lines.sort(key=lambda x: (x.reference, x.stale, x.mean is None, sign * (x.mean or 0.0), x.method, x.variant))
-    if labels is not None:
-        lines.append(_chance(measure, metric.chance(labels), place))
+    if labels:
+        lines.append(_chance(measure, float(np.mean([metric.chance(one) for one in labels])), place))
     return _placed(_related(lines, sampled, metric), sampled, metric), sampled
+
+
+def _said(statuses: str, whole: int, short: Mapping[int, int], folds: int) -> str:
+    """How the cells of a row ended, and which folds it lacks."""
+    if folds == 1 or not short or not (whole or any(short.values())):
+        return statuses
+    if not whole:
+        return f"folds:{max(short.values())}/{folds} {statuses}".rstrip()
+    return " ".join([statuses, *(f"seed{seed}:{count}/{folds}" for seed, count in sorted(short.items()))])
+
+
+def coverage(line: Line) -> str:
+    """``4/6 folds`` for a row that has no score because no seed has all folds; empty for every other."""
+    found = line.status_counts.partition(" ")[0]
+    return f"{found.removeprefix('folds:')} folds" if line.mean is None and found.startswith("folds:") else ""
 
 
 def _related(lines: Sequence[Line], sampled: Mapping[Name, Resampled], metric: metrics.Metric) -> list[Line]:
@@ -278,7 +333,7 @@ def _line(measure: Measure, row: Row, values: Sequence[float], around: stats.Int
         device=_words(c.get("device") for c in cost),
         precision=_words(c.get("precision") for c in cost),
         augmentation=row.first.get("augmentation", ""),
-        hpo_trials=tuned.trials(row.first.get("overrides") or {}),
+        hpo_trials=min(tuned.trials(record.get("overrides") or {}) for record in row.records),
         status_counts=" ".join(f"{name}:{states[name]}" for name in sorted(states)),
         stale=row.stale,
         reference=row.reference,
@@ -286,7 +341,7 @@ def _line(measure: Measure, row: Row, values: Sequence[float], around: stats.Int
 
 
 def _chance(measure: Measure, value: float, place: Place) -> Line:
-    """What the best label-blind guesser gets on the stored test labels."""
+    """What the best label-blind guesser gets on the stored test labels (mean over folds)."""
     return replace(_blank(measure, "chance", "reference", place), mean=_number(value), reference=True)
 
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from scipy.special import expit
 
+from benchmark import folds
 from benchmark.board import Record
 from benchmark.budget import DEFAULT, PRESETS, Preset
 from benchmark.cell import Cell
@@ -75,6 +76,8 @@ def _datasets(root: Path | None) -> Table:
         card = datasets[name].make.card
         modality, _, short = name.partition("/")
         default = " (default)" if short == default_dataset(modality) else ""
+        if count := folds.count(modality, short):
+            default += f" ({count} folds: {short}{folds.ALL})"
         made.add_row(name + default, escape(card.title), escape(card.licence), escape(card.unit), presence(name, root))
     return made
 

@@ -39,7 +39,7 @@ def _unsure(floor: Resampled | None, ceiling: Resampled | None, metric: Metric) 
 def draws(rows: Sequence[Resampled | None], metric: Metric, seed: int = 0) -> np.ndarray:
     """The normalised score of the first row under joint draws (R,); empty where there is none, see ``normalised``."""
     known = [row for row in rows if row is not None]
-    if len(known) < len(rows) or any(not np.array_equal(known[0].units, row.units) for row in known):
+    if len(known) < len(rows) or any(not row.tested_as(known[0]) for row in known):
         return np.empty(0)
     row, floor, ceiling = joint(known, seed).T
     return ratio(row, floor, ceiling, metric)

@@ -1,6 +1,7 @@
 """Overall: methods across data sets and modalities, on the headline task of each with the published probe.
 
-A cell is the board of one data set under one preset without overrides; rows are methods as published (no variant) with
+A cell is the board of one data set under one preset without overrides (of one that was run both by folds and by a single
+split: the board with more fresh rows, then that of the folds); rows are methods as published (no variant) with
 fresh scores. Tuned rows (variant ``tuned``) have standings of their own, with the references that cannot be tuned.
 Modalities weigh the same, and data sets the same within a modality. The headline is the normalised score
 (``benchmark.normalised``) over the data sets that have that scale. A missing or failed cell counts 0, what an untrained
@@ -20,7 +21,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import rankdata, trim_mean
 
-from benchmark import metrics, tuned
+from benchmark import folds, metrics, tuned
 from benchmark.board import Board
 from benchmark.lines import CEILING, FLOOR, Line, Measure, Number
 from benchmark.normalised import ratio
@@ -93,19 +94,20 @@ class _Cell:
 
 def overall(boards: Sequence[Board]) -> list[Standing]:
     """The standings of every preset, as published, then tuned, each by rank with references last."""
-    chosen: dict[tuple[str, str, str, str], tuple[int, str, _Cell]] = {}
+    chosen: dict[tuple[str, str, str, str], tuple[int, int, str, _Cell]] = {}
     for board in boards:
         for variant in ("", tuned.WORD):
             cell = None if board.budget else _cell(board, variant)
             if cell is None:
                 continue
             # Of two versions of the data the one with more fresh rows is today's.
-            place, order = (board.preset, variant, board.modality, board.dataset), (len(cell.lines), board.data)
-            if place not in chosen or order > chosen[place][:2]:
+            place = board.preset, variant, board.modality, folds.origin(board.modality, board.dataset)
+            order = len(cell.lines), board.folds, board.data
+            if place not in chosen or order > chosen[place][:-1]:
                 chosen[place] = (*order, cell)
     out = []
     for group in sorted({place[:2] for place in chosen}):
-        cells = [chosen[place][2] for place in sorted(chosen) if place[:2] == group]
+        cells = [chosen[place][-1] for place in sorted(chosen) if place[:2] == group]
         sizes = Counter(cell.modality for cell in cells)
         out += _standings(group[0], [replace(c, weight=1 / (len(sizes) * sizes[c.modality])) for c in cells])
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmark import budget, tuned, values
+from benchmark import budget, folds, tuned, values
 from jepakit.registry import datasets, did_you_mean, methods, probes
 from jepakit.types import UsageError
 
@@ -30,6 +30,11 @@ class Request:
     everything: bool = False
     tuned: bool = False
 
+    @property
+    def boards(self) -> tuple[str, ...]:
+        """Names of the boards that are asked for: the data sets, all folds of one under one name."""
+        return folds.whole(self.modality, self.datasets)
+
     def rows(self, name: str) -> tuple[str, ...]:
         """The methods to run on the data set ``name`` = "<modality>/<dataset>"."""
         if self.methods is not None:
@@ -42,7 +47,7 @@ def parse(words: Sequence[str]) -> Request:
     """``ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 train.lr=1e-3`` → Request.
 
     The word without an equals sign is the modality; defaults: its default data set, the rows of its own board, the preset's
-    seeds; method=all is every method that can run.
+    seeds; method=all is every method that can run; dataset=<name>-folds is every fold of a data set (``benchmark.folds``).
     Commas separate the items of dataset, method, seed and probe and the numbers of a pair
     (train.weight_decay=0.01,0.1). Raises UsageError.
     """
@@ -114,10 +119,13 @@ def _datasets(modality: str, text: str | None) -> tuple[str, ...]:
     known = [name.partition("/")[2] for name in datasets if name.startswith(f"{modality}/")]
     if text is None:
         return (default_dataset(modality),)
-    chosen = known if text == "all" else list(dict.fromkeys(text.split(",")))
-    for name in chosen:
-        if f"{modality}/{name}" not in datasets:
-            raise did_you_mean(f"{modality} data set", name, known)
+    chosen: dict[str, None] = {}
+    for name in known if text == "all" else text.split(","):
+        found = folds.members(modality, name)
+        if not found and f"{modality}/{name}" not in datasets:
+            every = [one + folds.ALL for one in known if folds.count(modality, one)]
+            raise did_you_mean(f"{modality} data set", name, [*known, *every])
+        chosen |= dict.fromkeys(found or (name,))
     return tuple(chosen)
 
 

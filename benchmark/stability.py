@@ -15,6 +15,7 @@ import numpy as np
 from rich.table import Table
 from scipy.stats import kendalltau
 
+from benchmark import folds
 from benchmark.board import boards, row_variant
 from benchmark.lines import REFERENCES, Record
 from benchmark.listing import table as listing
@@ -49,11 +50,15 @@ class Stability:
 
 def rank_stability(records: Iterable[Record], dataset: str, preset: str) -> list[Stability]:
     """The stability of every task that at least two ranked methods answered with the probe ``band``; [] if none."""
-    wanted = [one for one in records if (one["dataset"], one["preset"]) == (dataset, preset)]
-    found = []
-    for board in boards(wanted, None, keep=lambda measure: measure.probe == PROBE and not measure.extra):
+    wanted = [
+        one
+        for one in records
+        if dataset in (one["dataset"], folds.board(one["modality"], one["dataset"])) and one["preset"] == preset
+    ]
+    found, apart = [], not dataset.endswith(folds.ALL)
+    for board in boards(wanted, None, keep=lambda measure: measure.probe == PROBE and not measure.extra, apart=apart):
         for measure in board.measures:
-            scores = _scores(board.records, measure.task, measure.metric)
+            scores = _scores(board.records, measure.task, measure.metric, board.folds)
             if measure.nuisance or len(scores.get(HEADLINE, {})) < 2:
                 continue
             pairs = [(_tau(scores[a], scores[b]), a, b) for a, b in itertools.combinations(scores, 2)]
@@ -64,9 +69,9 @@ def rank_stability(records: Iterable[Record], dataset: str, preset: str) -> list
     return found
 
 
-def _scores(records: Iterable[Record], task: str, metric: str) -> dict[str, dict[str, float]]:
-    """By variant and row, the mean over seeds."""
-    values: dict[str, dict[str, list[float]]] = {name: {} for name in VARIANTS}
+def _scores(records: Iterable[Record], task: str, metric: str, count: int) -> dict[str, dict[str, float]]:
+    """By variant and row, the mean over seeds that have all ``count`` folds."""
+    values: dict[str, dict[str, dict[int, list[float]]]] = {name: {} for name in VARIANTS}
     for one in records:
         if one["family"] in REFERENCES:
             continue
@@ -76,8 +81,16 @@ def _scores(records: Iterable[Record], task: str, metric: str) -> dict[str, dict
                 for name in VARIANTS:
                     value = (score.get("extras") or {}).get(f"{metric}_{name}")
                     if value is not None:
-                        values[name].setdefault(row, []).append(float(value))
-    return {name: {row: float(np.mean(v)) for row, v in rows.items()} for name, rows in values.items() if rows}
+                        values[name].setdefault(row, {}).setdefault(one["seed"], []).append(float(value))
+    means = {
+        name: {
+            row: float(np.mean(np.concatenate(whole)))
+            for row, seeds in rows.items()
+            if (whole := [own for own in seeds.values() if len(own) == count])
+        }
+        for name, rows in values.items()
+    }
+    return {name: rows for name, rows in means.items() if rows}
 
 
 def _tau(one: Mapping[str, float], other: Mapping[str, float]) -> float:

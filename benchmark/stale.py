@@ -16,7 +16,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark import tuned
+from benchmark import folds, tuned
 from benchmark.budget import STEPS
 from benchmark.cache import Cache
 from benchmark.cell import again
@@ -30,8 +30,9 @@ PRETRAINING, FEATURES, PROBES, UNKNOWN = "pretraining", "features", "probes only
 
 @dataclass(frozen=True)
 class StaleRow:
-    """One row of a board with seeds that are out of date. overrides: its words; seconds: to run these seeds again on the
-    machine that ran them, None where nothing was measured."""
+    """One row of a board with seeds that are out of date. dataset: as ``dataset=`` takes it, so several folds of a data set
+    that are out of date alike make one row; overrides: its words; seconds: to run these seeds again on the machine that ran
+    them, None where nothing was measured."""
 
     modality: str
     dataset: str
@@ -105,11 +106,19 @@ def rows(records: Iterable[Record], results: Path, stages: Stages) -> list[Stale
             overrides = tuple(sorted((one.get("overrides") or {}).items()))
             place = (one["modality"], one["dataset"], one["preset"], one["method"], overrides, where)
             groups.setdefault(place, {})[one["seed"]] = one
-    out = []
+    # Folds of one data set that are out of date alike are one row.
+    alike: dict[tuple[Any, ...], dict[str, list[float | None]]] = {}
     for place, found in sorted(groups.items()):
+        modality, dataset, *rest = place
         costs = [seconds(one, place[-1], cache) for one in found.values()]
-        known = [cost for cost in costs if cost is not None]
-        out.append(StaleRow(*place, tuple(sorted(found)), sum(known) if known else None))
+        key = (modality, folds.board(modality, dataset), *rest, tuple(sorted(found)))
+        alike.setdefault(key, {})[dataset] = costs
+    out = []
+    for (modality, _, preset, method, overrides, where, seeds), parts in sorted(alike.items()):
+        known = [cost for costs in parts.values() for cost in costs if cost is not None]
+        dataset = ",".join(folds.whole(modality, parts))
+        total = sum(known) if known else None
+        out.append(StaleRow(modality, dataset, preset, method, overrides, where, seeds, total))
     return out
 
 

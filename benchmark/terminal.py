@@ -10,8 +10,10 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark import folds
 from benchmark.board import Board, Line, Measure, Record, Stale, boards
 from benchmark.budget import about
+from benchmark.lines import coverage
 
 WIDTH = 120
 FAMILIES = ("jepa", "mae", "contrastive", "supervised", "reference")
@@ -32,20 +34,28 @@ def table(
 ) -> Table | Group:
     """The board that these records make (those of ``dataset`` and ``preset``, if named); several boards come as a group.
 
+    ``dataset`` is the name of a board; the name of one fold shows that fold by itself.
+
     ``results`` is the folder that holds their predictions; without it there are scores but no intervals. ``stale``:
     whether a record was made by older code (default: ``benchmark.cell.is_stale``).
     """
-    kept = [r for r in records if dataset in (None, r.get("dataset")) and preset in (None, r.get("preset"))]
+    kept = [r for r in records if preset in (None, r.get("preset")) and dataset in (None, *_names(r))]
+    apart = dataset is not None and not dataset.endswith(folds.ALL)
     if stale is None:
         from benchmark.cell import is_stale
 
         stale = is_stale
-    drawn = [draw(board) for board in boards(kept, results, stale)]
+    drawn = [draw(board) for board in boards(kept, results, stale, apart=apart)]
     if not drawn:
         empty = Table(box=None, show_header=False)
         empty.add_row("no records yet")
         return empty
     return drawn[0] if len(drawn) == 1 else Group(*drawn)
+
+
+def _names(record: Record) -> tuple[str, str]:
+    """The data set of a record, and the name of its board."""
+    return record.get("dataset", ""), folds.board(record.get("modality", ""), record.get("dataset", ""))
 
 
 def draw(board: Board) -> Table:
@@ -143,6 +153,8 @@ def _score(line: Line | None) -> str:
     if line is None:
         return ""
     if line.mean is None:
+        if coverage(line):
+            return f"[yellow]{coverage(line)}[/]"
         failed = [part.partition(":")[0] for part in line.status_counts.split() if not part.startswith("ok")]
         return f"[red]{escape(failed[0])}[/]" if failed else ""
     if line.ci95_lo is None or line.ci95_hi is None:
@@ -152,7 +164,8 @@ def _score(line: Line | None) -> str:
 
 
 def _caption(board: Board, hidden: Sequence[Measure]) -> str:
-    words = ["score ± half of the 95 % interval (seeds and test units)"]
+    what = f"mean over {board.folds} folds ± half of the 95 % interval (seeds, folds and test units)"
+    words = [what if board.folds > 1 else "score ± half of the 95 % interval (seeds and test units)"]
     if about(board.budget):
         words.append(about(board.budget).replace("`", ""))
     if any(line.tie_group for line in board.lines):

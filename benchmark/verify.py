@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import metrics, record, stats
+from benchmark import folds, metrics, record, stats
 from benchmark.board import Board, Line, Measure, Record, Stale, boards, published, row_variant
 from benchmark.predictions import Store
 from jepakit.types import UsageError
@@ -47,7 +47,8 @@ class Check:
 
 def verify(results: Path, words: Sequence[str], stale: Stale | None = None) -> list[Check]:
     """All checks of the rows that ``words`` name: keys of records (or their first six or more digits), or
-    method/dataset, optionally /preset.
+    method/dataset, optionally /preset. The folds of a data set are one row, whichever of them is named;
+    method/<name>-folds names the records of all.
 
     ``stale`` as for ``leaderboard.rebuild``. Raises UsageError where a word names nothing.
     """
@@ -89,7 +90,8 @@ def _named(path: Path, word: str) -> bool:
     parts = word.split("/")
     if len(parts) == 1:
         return len(word) >= 6 and path.stem.startswith(word)
-    if len(parts) > 3 or [path.parts[-2], path.parts[-3]] != parts[:2]:
+    modality, dataset, method = path.parts[-4:-1]
+    if len(parts) > 3 or method != parts[0] or parts[1] not in (dataset, folds.board(modality, dataset)):
         return False
     return len(parts) == 2 or _preset(path) == parts[2]
 
@@ -147,7 +149,7 @@ def _board(
         rows.setdefault((one["method"], row_variant(one)), []).append(one)
     for measure in board.measures:
         lines = board.of(measure)
-        found: dict[tuple[str, str], list[stats.Run]] = {}
+        found: dict[tuple[str, str], list[list[stats.Run]]] = {}
         for line in lines:
             name = (line.method, line.variant)
             place = (
@@ -165,34 +167,36 @@ def _board(
             own = {score["key"] for one in rows[name] for score in one["scores"]}
             if measure.extra or line.mean is None or not own & keys:
                 continue
-            found = found or {name: _runs(kept, measure, store) for name, kept in rows.items()}
+            found = found or {name: _runs(kept, measure, store, board.folds) for name, kept in rows.items()}
             what = f"board {board.dataset} {board.preset} {line.method} {line.variant}".rstrip()
             what += f" {measure.task} {measure.probe} {measure.metric}: "
             if row is None:
                 yield Check(what + "line of the leaderboard", None, 1.0)
                 continue
             runs = found[name]
-            around = stats.interval(runs, metrics.get(measure.base)) if runs else None
-            wide = ROUNDED if runs and runs[0][1].dtype == np.float16 else EXACT
+            around = stats.resample_folds(runs, metrics.get(measure.base)).interval() if runs else None
+            wide = ROUNDED if runs and runs[0][0][1].dtype == np.float16 else EXACT
             for column, value in zip(("mean", "ci95_lo", "ci95_hi"), around or (None, None, None), strict=True):
                 finite = value if value is not None and math.isfinite(value) else None
                 yield Check(what + column, _number(row[column]), finite, wide + 0.5e-4)
             yield Check(what + "rank", _number(row["rank"]), _rank(line, lines, found, measure))
 
 
-def _runs(kept: Sequence[Record], measure: Measure, store: Store) -> list[stats.Run]:
-    """The runs of a row in the order of seeds; none when one of its scores has no predictions."""
-    runs: list[stats.Run | None] = []
+def _runs(kept: Sequence[Record], measure: Measure, store: Store, count: int) -> list[list[stats.Run]]:
+    """The runs of a row by fold, each in the order of seeds; of the seeds that have all ``count`` folds, and none when one
+    of their scores has no predictions."""
+    found: dict[int, list[stats.Run | None]] = {}
     for one in kept:
         for score in one["scores"]:
             if (score["task"], score["probe"], score["metric"]) == (measure.task, measure.probe, measure.base):
-                runs.append(store.run(score["key"], measure.task, measure.probe))
-    ready = [run for run in runs if run is not None]
-    return ready if len(ready) == len(runs) else []
+                found.setdefault(one["seed"], []).append(store.run(score["key"], measure.task, measure.probe))
+    whole = [runs for runs in found.values() if len(runs) == count]
+    ready = [[run for run in runs if run is not None] for runs in zip(*whole, strict=True)]
+    return ready if all(len(runs) == len(whole) for runs in ready) else []
 
 
 def _rank(
-    line: Line, lines: Sequence[Line], found: Mapping[tuple[str, str], list[stats.Run]], measure: Measure
+    line: Line, lines: Sequence[Line], found: Mapping[tuple[str, str], list[list[stats.Run]]], measure: Measure
 ) -> float | None:
     """One more than the ranked rows whose mean, from their predictions, is better; as recorded where they have none."""
     metric = metrics.get(measure.base)
@@ -201,7 +205,7 @@ def _rank(
 
     def mean(other: Line) -> float:
         runs = found.get((other.method, other.variant)) or []
-        fresh = [metric(labels, predictions) for labels, predictions, _ in runs]
+        fresh = [metric(labels, predictions) for fold in runs for labels, predictions, _ in fold]
         return float(np.mean(fresh)) if fresh else float(other.mean or 0.0)
 
     own = mean(line)

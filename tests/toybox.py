@@ -17,13 +17,16 @@ TINY = ("train.steps=10", "train.batch_size=16", "size.dim=8", "size.depth=1")
 @contextmanager
 def registries() -> Iterator[None]:
     """Whatever is registered inside the block is forgotten after it."""
-    kept = [(one, dict(one._entries)) for one in (registry.methods, registry.datasets, registry.probes)]
+    every = (registry.methods, registry.datasets, registry.probes)
+    kept = [(one, dict(one._entries), dict(one._families)) for one in every]
     try:
         yield
     finally:
-        for one, entries in kept:
+        for one, entries, families in kept:
             one._entries.clear()
             one._entries.update(entries)
+            one._families.clear()
+            one._families.update(families)
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmark import record, versus
-from benchmark.board import boards, published
+from benchmark import folds, record, versus
+from benchmark.board import Record, boards, published
 from benchmark.stale import Stages
 from jepakit.registry import did_you_mean
 from jepakit.types import UsageError
@@ -68,13 +68,23 @@ def compare(chosen: argparse.Namespace) -> versus.Versus:
         )
     modality, given = _words(chosen.words)
     for field, name in [("modality", modality), *((field, given.get(field)) for field in FIELDS)]:
-        known = sorted({one[field] for one in found})
+        known = sorted({word for one in found for word in _called(one, field)})
         if name is not None and name not in known:
             raise did_you_mean(field, name, known)
-        found = [one for one in found if name in (None, one[field])]
+        found = [one for one in found if name in (None, *_called(one, field))]
     probe = given.get("probe", "linear")
-    here = boards(found, chosen.results, Stages().old, lambda measure: not measure.extra and measure.probe == probe)
+    apart = not given.get("dataset", folds.ALL).endswith(folds.ALL)  # one fold that is named
+    here = boards(
+        found, chosen.results, Stages().old, lambda measure: not measure.extra and measure.probe == probe, apart=apart
+    )
     return versus.versus(here, chosen.a, chosen.b, probe)
+
+
+def _called(one: Record, field: str) -> tuple[str, ...]:
+    """Words that choose a record by this field: of a fold's data set also the name of all its folds."""
+    if field != "dataset":
+        return (one[field],)
+    return tuple(dict.fromkeys((one[field], folds.board(one["modality"], one[field]))))
 
 
 def _words(words: Sequence[str]) -> tuple[str | None, Mapping[str, str]]:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark import fidelity
+from benchmark import fidelity, folds
 from benchmark.board import Board, Record, row_variant
 from benchmark.lines import FLOOR
 from benchmark.report.ids import anchor
@@ -73,7 +73,8 @@ def method(name: str, records: Sequence[Record], old: Mapping[str, bool]) -> Met
         )  # fmt: skip
         marks = (("†", "made by older code"),) if old[one["key"]] else ()
         place = f"{one['modality']}/{one['dataset']}"
-        rows.append(Row(place, anchor("data", place), "", cells, marks, "stale" if marks else ""))
+        section = f"{one['modality']}/{folds.board(one['modality'], one['dataset'])}"
+        rows.append(Row(place, anchor("data", section), "", cells, marks, "stale" if marks else ""))
     view = plain(anchor("runs", name), f"records of {name}", "data set", columns, rows)
     return Method(anchor("method", name), name, about, tuple(facts), view)
 
@@ -91,8 +92,9 @@ def _place(one: Record) -> tuple[str, str, str, str, int, str]:
 def data_set(name: str, records: Sequence[Record], boards: Iterable[Board]) -> DataSet:
     """What is known of the data set ``name`` = "<modality>/<dataset>" from these records and its boards."""
     title, facts = "Not registered here; its card is unknown.", []
-    if name in datasets:
-        make = datasets[name].make
+    modality, _, short = name.partition("/")
+    if (origin := f"{modality}/{folds.origin(modality, short)}") in datasets:
+        make = datasets[origin].make
         card: Card = make.card
         title = card.title
         facts = [
@@ -100,16 +102,20 @@ def data_set(name: str, records: Sequence[Record], boards: Iterable[Board]) -> D
             ("Notes", card.notes), ("Hand-made features", inspect.getdoc(make.handmade) or ""),
             ("Augmentation", str(getattr(make, "augmentation", ""))),
         ]  # fmt: skip
-    newest = max(records, key=lambda one: (str(one.get("created", "")), one["key"]))["data"]
+    newest = {
+        one["dataset"]: one["data"] for one in sorted(records, key=lambda x: (str(x.get("created", "")), x["key"]))
+    }
     parts = []
-    for part, what in (("train", "training"), ("val", "validation"), ("test", "test")):
-        mended = (newest.get("repairs") or {}).get(part) or {}
-        cells = (
-            number(newest.get(f"n_{part}"), "d"), number(newest.get(f"units_{part}"), "d"),
-            text(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(mended.items()) if value)),
-            text(str((newest.get("fingerprint") or {}).get(part, ""))[:8]),
-        )  # fmt: skip
-        parts.append(Row(what, "", "", cells))
+    for one, facts_of in sorted(newest.items(), key=lambda pair: _number(modality, pair[0])):
+        fold = _number(modality, one)
+        for part, what in (("train", "training"), ("val", "validation"), ("test", "test")):
+            mended = (facts_of.get("repairs") or {}).get(part) or {}
+            cells = (
+                number(facts_of.get(f"n_{part}"), "d"), number(facts_of.get(f"units_{part}"), "d"),
+                text(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(mended.items()) if value)),
+                text(str((facts_of.get("fingerprint") or {}).get(part, ""))[:8]),
+            )  # fmt: skip
+            parts.append(Row(f"fold {fold}, {what}" if fold else what, "", "", cells))
     heads = [Column("rows"), Column("units", "of the split"), Column("mended", "while reading", number=False),
              Column("fingerprint", number=False)]  # fmt: skip
     return DataSet(
@@ -117,6 +123,12 @@ def data_set(name: str, records: Sequence[Record], boards: Iterable[Board]) -> D
         plain(anchor("parts", name), f"parts of {name}", "part", heads, parts),
         plain(anchor("tasks", name), f"tasks of {name}", "task", _TASKS, _tasks(boards, records)),
     )  # fmt: skip
+
+
+def _number(modality: str, dataset: str) -> int:
+    """Of a fold; 0 for a data set that is none."""
+    found = folds.fold(modality, dataset)
+    return 0 if found is None else found.number
 
 
 _TASKS = (

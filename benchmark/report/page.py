@@ -13,10 +13,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmark import metrics, record
+from benchmark import folds, metrics, record
 from benchmark.atomic import write_bytes
 from benchmark.board import Board, Record, Stale, boards, published
 from benchmark.budget import about
+from benchmark.leaderboard import part_sizes
 from benchmark.lines import FLOOR, Line, Measure
 from benchmark.overall import Standing, headline, overall
 from benchmark.report import facts, figures, series
@@ -76,7 +77,7 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
     here = boards(found, results, lambda one: old[one["key"]])
     modalities = [(name, list(group)) for name, group in groupby(here, lambda board: board.modality)]
     names = sorted({one["method"] for one in found})
-    sets = sorted({f"{one['modality']}/{one['dataset']}" for one in found})
+    sets = sorted({f"{one['modality']}/{folds.board(one['modality'], one['dataset'])}" for one in found})
     page = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).get_template("page.html")  # fmt: skip
@@ -95,7 +96,7 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
 
 def _data_set(name: str, found: Sequence[Record], here: Sequence[Board]) -> facts.DataSet:
     modality, _, short = name.partition("/")
-    own = [one for one in found if (one["modality"], one["dataset"]) == (modality, short)]
+    own = [one for one in found if (one["modality"], folds.board(modality, one["dataset"])) == (modality, short)]
     return facts.data_set(name, own, [board for board in here if (board.modality, board.dataset) == (modality, short)])
 
 
@@ -194,13 +195,10 @@ def _board(board: Board) -> BoardView:
 
 def note(board: Board) -> str:
     """Seeds, data and sizes of a board in one line."""
-    one = board.records[0]["data"]
     seeds = sorted({record["seed"] for record in board.records})
-    sizes = [
-        f"{part} {one[f'n_{part}']:,} rows ({one[f'units_{part}']:,} units)"
-        for part in ("train", "val", "test")
-        if f"n_{part}" in one and f"units_{part}" in one
-    ]
+    sizes = [f"{part} {rows} rows ({units} units)" for part, rows, units in part_sizes(board, ",")]
+    if board.folds > 1:
+        sizes.append(f"scores are means over {board.folds} folds, costs of one fold")
     equal = about(board.budget).replace("`", "")
     return " · ".join(
         [f"seeds {', '.join(map(str, seeds))}", f"data {board.data}", *sizes, *([equal] if equal else [])]

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from benchmark.board import Board, row_variant
-from benchmark.lines import Measure, Name, Record, value_of
+from benchmark.lines import Measure, Name, Record, seeds_of
 
 Curve = tuple[np.ndarray, np.ndarray]  # steps, values: means over the seeds that have the step
 
@@ -33,13 +33,12 @@ class Association:
 
 
 def seeds(board: Board, measure: Measure) -> dict[Name, dict[int, float]]:
-    """Score of every seed by row."""
-    found: dict[Name, dict[int, float]] = {}
+    """Score of every seed by row (of seeds that have all folds)."""
+    rows: dict[Name, list[Record]] = {}
     for record in board.records:
-        pair = value_of(record, measure)
-        if pair is not None:
-            found.setdefault(_row(record), {})[record["seed"]] = pair[0]
-    return found
+        rows.setdefault(_row(record), []).append(record)
+    scored = {row: seeds_of(records, measure, board.folds)[0] for row, records in rows.items()}
+    return {row: {seed: one.value for seed, one in own.items()} for row, own in scored.items() if own}
 
 
 def front(points: Mapping[Name, tuple[float, float]], higher: bool) -> list[Name]:
@@ -90,9 +89,10 @@ def diagnosed(records: Iterable[Record]) -> set[str]:
 def arms(board: Board, measure: Measure) -> dict[Name, dict[str, float]]:
     """Score with few labels by row and arm (``1shot`` … ``10pct`` …), mean over seeds; empty where no record has any.
 
-    Arms are extras "<metric>_<arm>" of a score of the measure's task and metric, whatever the probe that has them.
+    Arms are extras "<metric>_<arm>" of a score of the measure's task and metric, whatever the probe that has them. Seeds
+    that lack a fold are left out.
     """
-    found: dict[Name, dict[str, list[float]]] = {}
+    found: dict[Name, dict[str, dict[tuple[int, str], list[float]]]] = {}
     for record in board.records:
         for score in record["scores"]:
             if (score["task"], score["metric"]) != (measure.task, measure.base):
@@ -100,8 +100,17 @@ def arms(board: Board, measure: Measure) -> dict[Name, dict[str, float]]:
             for extra, value in (score.get("extras") or {}).items():
                 arm = extra.removeprefix(f"{measure.base}_")
                 if ARM.fullmatch(arm) and _number(value):
-                    found.setdefault(_row(record), {}).setdefault(arm, []).append(float(value))
-    return {row: {arm: float(np.mean(own[arm])) for arm in sorted(own, key=_arm)} for row, own in found.items()}
+                    seeds = found.setdefault(_row(record), {}).setdefault(arm, {})
+                    seeds.setdefault((record["seed"], score["probe"]), []).append(float(value))
+    means = {
+        row: {
+            arm: float(np.mean(np.concatenate(whole)))
+            for arm in sorted(own, key=_arm)
+            if (whole := [values for values in own[arm].values() if len(values) == board.folds])
+        }
+        for row, own in found.items()
+    }
+    return {row: own for row, own in means.items() if own}
 
 
 def associations(board: Board, measure: Measure, higher: bool) -> list[Association]:

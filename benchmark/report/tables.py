@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.board import Board, Line
 from benchmark.leaderboard import around
-from benchmark.lines import Measure, Name
+from benchmark.lines import Measure, Name, coverage
 from benchmark.overall import Standing
 from benchmark.report.ids import anchor
 from benchmark.terminal import fewer_trials, leads, tflop
@@ -142,7 +142,9 @@ def task(board: Board, measures: Sequence[Measure], id: str, *, costs: bool) -> 
 
 
 def _score(line: Line | None) -> Cell:
-    return Cell() if line is None else interval(line.mean, line.ci95_lo, line.ci95_hi, ".3f")
+    if line is None or line.mean is None:
+        return Cell(coverage(line)) if line is not None else Cell()
+    return interval(line.mean, line.ci95_lo, line.ci95_hi, ".3f")
 
 
 def _name(line: Line) -> str:
