@@ -11,11 +11,15 @@ PINS := pyproject.toml constraints.txt
 RUNTIME := $(VENV)/.jepakit-runtime
 DEV := $(VENV)/.jepakit-dev
 
+# An environment of its own for the packages that `bench-peers` measures beside this one.
+PEERS ?= .venv-peers
+PEER_PINS := lightly==1.6.0 stable-pretraining==0.1.8
+
 # How many test processes; 1 runs them in this process.
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help bench hpo ls board report data bench-overhead bench-probes test test-slow lint format types clean
+.PHONY: help bench hpo ls board report data bench-overhead bench-probes bench-peers planted test test-slow lint format types clean
 
 help: ## this list
 	@echo "jepakit: JEPAs, masked autoencoders, contrastive and reference rows under one protocol"
@@ -58,6 +62,12 @@ bench-overhead: $(RUNTIME) ## what a training step costs beside the objective it
 bench-probes: $(RUNTIME) ## what a path of penalties costs: ridge and logistic probes against scikit-learn
 	@$(PY) -m benchmark.bench_probes $(ARGS)
 
+bench-peers: $(PEERS)/.jepakit-peers ## a training step against lightly and stable-pretraining, in .venv-peers (minutes)
+	@'$(PEERS)/bin/python' -m benchmark.bench_peers $(ARGS)
+
+planted: $(RUNTIME) ## SimSiam, BYOL and VICReg without what holds them: do they collapse as the papers say?
+	@$(PY) -m benchmark.planted $(ARGS)
+
 # --- development -----------------------------------------------------------------------------------------------------
 
 test: $(DEV) ## tests without the slow ones
@@ -79,7 +89,7 @@ types: $(DEV) ## mypy --strict
 
 clean: ## remove caches of runs and tools; environment, records and boards stay
 	rm -rf results/.cache results/.runs .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
-	find . -name .venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+	find . -name '.venv*' -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 # --- environment -----------------------------------------------------------------------------------------------------
 
@@ -91,6 +101,20 @@ $(RUNTIME): $(PINS) $(PY)
 
 $(DEV): $(PINS) $(PY)
 	@$(call install,.[dev],'$(RUNTIME)' '$(DEV)')
+
+# The same torch and the same suite as everywhere, with the packages to compare with: all run in one interpreter.
+$(PEERS)/.jepakit-peers: $(PINS) Makefile
+	@set -e; found=; pins="$$(cat $(PINS)) $(PEER_PINS)"; \
+	if [ -e '$@' ] && [ "$$(cat '$@')" = "$$pins" ]; then touch '$@'; exit 0; fi; \
+	if ! '$(PEERS)/bin/python' -m pip --version >/dev/null 2>&1; then \
+	  $(find_python); \
+	  echo "making an environment in $(PEERS) with $$("$$found" --version)"; \
+	  rm -rf '$(PEERS)'; "$$found" -m venv '$(PEERS)'; \
+	fi; \
+	rm -f '$@'; \
+	echo "installing the suite, $(PEER_PINS) into $(PEERS) (several GB with CUDA's torch; once)"; \
+	'$(PEERS)/bin/python' -m pip install --disable-pip-version-check -c constraints.txt -e . $(PEER_PINS); \
+	printf '%s\n' "$$pins" > '$@'
 
 # A Python >= 3.11 that can make environments: each candidate is run, since a name on the path may be an empty shim.
 define find_python
