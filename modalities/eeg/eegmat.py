@@ -19,6 +19,7 @@ from modalities.signals import add_counts
 SUBJECTS, FOLDS = 36, 6
 CONDITIONS = ("rest", "subtraction")
 CLEANING = Cleaning()
+LONGEST = round(120 * CLEANING.rate)  # samples: of a longer rest, the middle two minutes
 
 
 def split(fold: int) -> dict[Part, tuple[int, ...]]:
@@ -43,8 +44,10 @@ def _recordings(files: tuple[tuple[Path, int, int], ...]) -> tuple[list[np.ndarr
     signals, repairs = [], []
     for path, _, _ in files:
         recording = read_recording(path, TEN_TWENTY, CLEANING)
-        middle, spread = robust(recording.signal)
-        signals.append(((recording.signal - middle) / spread).astype(np.float32))
+        spare = max(0, recording.signal.shape[1] - LONGEST) // 2
+        signal = recording.signal[:, spare : spare + LONGEST]
+        middle, spread = robust(signal)
+        signals.append(((signal - middle) / spread).astype(np.float32))
         repairs.append(recording.repairs)
     return signals, repairs
 
@@ -78,7 +81,7 @@ class EegMat(EegModality):
 
     @classmethod
     def remedy(cls) -> str:
-        return "put Subject00_1.edf … Subject35_2.edf there"
+        return "run `make data MODALITY=eeg` or put Subject00_1.edf … Subject35_2.edf there"
 
     @classmethod
     def read(cls, root: Path | None) -> dict[Part, Data]:

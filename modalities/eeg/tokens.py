@@ -12,6 +12,7 @@ from modalities.signals import token_std
 
 HIGHEST = 45  # Hz
 FLOOR = 1e-3  # of the power, so that a silent electrode has a logarithm
+LEVEL = 1.25  # what the logarithm is on average in a standardised recording
 
 
 def coordinates(place: np.ndarray, times: int) -> Tensor:
@@ -55,7 +56,7 @@ class ElectrodeTokenizer(nn.Module):
         pieces = (pieces - pieces.mean(-1, keepdim=True)) * self.window
         half = torch.fft.rfft(pieces.float(), dim=-1)[..., self.first : self.last + 1]
         power = half.abs().square().mean(2) / self.window.square().sum()
-        return (power * self.frequency + FLOOR).log()
+        return (power * self.frequency + FLOOR).log() - LEVEL
 
     def forward(self, batch: Batch) -> Tokens:
         x = batch.x.unfold(2, self.patch, self.patch).flatten(1, 2)
