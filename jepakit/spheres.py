@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from jepakit.masking import Masker, chosen, uniform
+from jepakit.masking import Masker, chosen
 from jepakit.modality import Modality
 from jepakit.nn import Backbone
 from jepakit.types import Split, Tokens, UsageError
@@ -62,8 +62,8 @@ class Spheres(Masker):
         self.visible = int((1 - ratio) * self.count)
         if not 0 < ratio < 1 or not 0 < self.visible < self.count or length < 1 or radius < 0:
             raise UsageError(
-                f"hiding {ratio:.0%} of {self.count} tokens in blocks of radius {radius:g} and length {length} leaves nothing "
-                "to see or to predict; use another ratio or a smaller patch (more tokens)"
+                f"hiding {ratio:.0%} of {self.count} tokens in blocks of radius {radius:g} and length {length} leaves "
+                "nothing to see or to predict; use another ratio or a smaller patch (more tokens)"
             )
         self.blocks = draws(ratio, block_share(radius, self.length, self.channels, self.times))
 
@@ -114,11 +114,11 @@ class ChannelBlocks(Masker):
         distance.fill_diagonal_(-1.0)  # the centre is always hidden, and first
         near = distance < radius
         near[torch.arange(channels), torch.arange(channels)] = True
-        rank = distance.argsort(1, stable=True).argsort(1, stable=True)
+        rank = distance.argsort(dim=1, stable=True).argsort(dim=1)
         self.hidden = near & (rank < channels - least)  # centre, channel
 
     def forward(self, tokens: Tokens, target: Float[Tensor, "b n e"], progress: float) -> Split:
-        hidden = self.hidden[int(uniform(0, 1) * len(self.hidden))]
+        hidden = self.hidden[int(torch.randint(len(self.hidden), ()))]
         mask = hidden.repeat_interleave(self.grid[-1])[None]
         asked = int(mask.sum())
         samples, device = len(tokens.x), tokens.x.device

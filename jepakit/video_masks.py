@@ -77,7 +77,7 @@ class VideoBlocks(Masker):
         return inside.repeat(1, self.count // inside.shape[1])
 
     def forward(self, tokens: Tokens, target: Float[Tensor, "b n e"], progress: float) -> Split:
-        which = int(uniform(0, 2))
+        which = int(torch.randint(2, ()))
         hidden = self.union(len(tokens.x), which, tokens.x.device)
         order = (hidden + torch.rand(hidden.shape, device=hidden.device)).argsort(-1)
         seen, asked = order[:, : self.visible[which]], order[:, self.visible[which] :]

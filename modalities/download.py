@@ -90,6 +90,15 @@ SOURCES = (
         "Subject00_1.edf, Subject00_2.edf … Subject35_2.edf",
         "175 MB",
     ),
+    Source(
+        "eeg",
+        "physionet-mi",
+        "eegmmidb/1.0.0",
+        tuple(f"S[01][0-9][0-9]/S[01][0-9][0-9]R{run:02d}.edf" for run in (4, 6, 8, 10, 12, 14)),
+        "Open Data Commons Attribution License v1.0: cite Schalk et al. 2004 and Goldberger et al. 2000",
+        "S001/S001R04.edf … S109/S109R14.edf",
+        "1.6 GB",
+    ),
     # The image archives have no manifest; their authors (or, for Imagenette, torchvision) publish MD5 sums.
     Source(
         "image",

@@ -29,7 +29,9 @@ def raw(
     made.set_meas_date(0)
     if notes:
         onset, duration, text = zip(*notes)
-        made.set_annotations(mne.Annotations(onset, duration, text, orig_time=made.info["meas_date"]), emit_warning=False)
+        made.set_annotations(
+            mne.Annotations(onset, duration, text, orig_time=made.info["meas_date"]), emit_warning=False
+        )
     return made
 
 

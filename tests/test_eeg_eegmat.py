@@ -15,7 +15,7 @@ from jepakit.types import PARTS, DataError, UsageError
 from modalities.eeg import eegmat
 from modalities.eeg.eegmat import EegMat, split
 
-CHANNELS = ("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T3", "T4", "C3", "C4", "T5", "T6", "P3", "P4", "O1", "O2", "Fz", "Cz", "Pz")
+CHANNELS = "Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz".split()  # as the files call them
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,9 @@ def test_people_never_cross_and_train_sets_the_scale(parts: dict[str, Data]) -> 
     units = [set(parts[part].unit) for part in PARTS]
     assert [len(one) for one in units] == [24, 8, 8] and not set.intersection(*units)
     assert not any(a & b for a in units for b in units if a is not b)
-    low, middle, high = torch.quantile(parts["train"].x.transpose(0, 1).flatten(1), torch.tensor([0.25, 0.5, 0.75]), dim=1)
+    low, middle, high = torch.quantile(
+        parts["train"].x.transpose(0, 1).flatten(1), torch.tensor([0.25, 0.5, 0.75]), dim=1
+    )
     torch.testing.assert_close(middle, torch.zeros(19), atol=2e-3, rtol=0)
     torch.testing.assert_close((high - low) / 1.349, torch.ones(19), atol=2e-3, rtol=0)
     assert all(parts[part].x.abs().max() <= 15 for part in PARTS)
@@ -142,7 +144,9 @@ def test_tokens_carry_the_place_of_their_electrode(parts: dict[str, Data]) -> No
     assert tokens.x.shape == (3, 38, 16) and tokens.pos.shape == (3, 38, 4)
     pos = tokens.pos[1].unflatten(0, (19, 2))
     np.testing.assert_allclose(pos[:, 0, :3], positions(TEN_TWENTY), rtol=1e-5)
-    assert torch.equal(pos[:, 0, :3], pos[:, 1, :3]) and torch.equal(pos[:, :, 3], torch.tensor([0.0, 1.0]).expand(19, 2))
+    assert torch.equal(pos[:, 0, :3], pos[:, 1, :3]) and torch.equal(
+        pos[:, :, 3], torch.tensor([0.0, 1.0]).expand(19, 2)
+    )
     other = modality.channelwise().tokenizer(16)(parts["train"].batch(torch.arange(3)))
     assert other.pos.shape == (3, 38, 2)
 
@@ -199,7 +203,9 @@ def test_left_and_right_are_exchanged_with_their_electrodes_or_not_at_all() -> N
     assert [partner[k] for k in partner] == list(range(19))
     x = torch.randn(2, 19, 10)
     mirrored = mirror(x, torch.tensor(partner))
-    assert torch.equal(mirrored[:, AT["C3"]], x[:, AT["C4"]]) and torch.equal(mirror(mirrored, torch.tensor(partner)), x)
+    assert torch.equal(mirrored[:, AT["C3"]], x[:, AT["C4"]]) and torch.equal(
+        mirror(mirrored, torch.tensor(partner)), x
+    )
     with pytest.raises(UsageError, match="no partner"):
         opposite(("C3", "Cz"))
 

@@ -75,8 +75,7 @@ def test_a_sphere_hides_whole_neighbourhoods_for_successive_times() -> None:
     union = masker.union(place).unflatten(1, (channels, times))
     distance = torch.cdist(place[0], place[0])
     legal = {
-        tuple((distance[c] <= radius).tolist()) + (start,)
-        for c, start in itertools.product(range(channels), range(times - 1))
+        (*(distance[c] <= radius).tolist(), start) for c, start in itertools.product(range(channels), range(times - 1))
     }
     seen = set()
     for sample in union:
@@ -116,7 +115,9 @@ def test_context_comes_from_outside_the_spheres_first() -> None:
     assert torch.equal(inside.sum(1), (split.context.shape[-1] - free).clamp_min(0))
 
 
-@pytest.mark.parametrize(("ratio", "length", "radius"), [(0.0, 1, 1.0), (1.0, 1, 1.0), (0.99, 1, 1.0), (0.5, 0, 1.0), (0.5, 1, -1.0)])
+@pytest.mark.parametrize(
+    ("ratio", "length", "radius"), [(0.0, 1, 1.0), (1.0, 1, 1.0), (0.99, 1, 1.0), (0.5, 0, 1.0), (0.5, 1, -1.0)]
+)
 def test_impossible_spheres_are_refused(ratio: float, length: int, radius: float) -> None:
     with pytest.raises(UsageError, match="ratio"):
         Spheres((4, 5), ratio=ratio, radius=radius, length=length)
@@ -243,7 +244,9 @@ def test_the_memory_is_a_set_and_padding_is_not_read() -> None:
     torch.testing.assert_close(predictor(shuffled, query), predictor(memory, query), rtol=1e-4, atol=1e-5)
     valid = torch.ones(6, 6, dtype=torch.bool)
     valid[:, 5] = False
-    padded = Tokens(torch.cat([memory.x, torch.full((6, 1, 16), 9.0)], 1), torch.cat([memory.pos, memory.pos[:, :1]], 1), valid)
+    padded = Tokens(
+        torch.cat([memory.x, torch.full((6, 1, 16), 9.0)], 1), torch.cat([memory.pos, memory.pos[:, :1]], 1), valid
+    )
     torch.testing.assert_close(predictor(padded, query), predictor(memory, query), rtol=1e-4, atol=1e-5)
 
 

@@ -1,7 +1,7 @@
-"""EEG: a simulator with known factors, and EEGMAT."""
+"""EEG: a simulator with known factors, EEGMAT, motor imagery and TUAB."""
 
 from __future__ import annotations
 
-from modalities.eeg import eegmat, simulated
+from modalities.eeg import eegmat, motor, simulated, tuab
 
-__all__ = ["eegmat", "simulated"]
+__all__ = ["eegmat", "motor", "simulated", "tuab"]
