@@ -81,6 +81,24 @@ SOURCES = (
         "ptbxl_database.csv, scp_statements.csv, records100/00000/00001_lr.hea, records100/00000/00001_lr.dat …",
         "550 MB in 43,600 files",
     ),
+    Source(
+        "eeg",
+        "eegmat",
+        "eegmat/1.0.0",
+        ("Subject[0-9][0-9]_[12].edf", "subject-info.csv"),
+        "Open Data Commons Attribution License v1.0: cite Zyma et al. 2019 and Goldberger et al. 2000",
+        "Subject00_1.edf, Subject00_2.edf … Subject35_2.edf",
+        "175 MB",
+    ),
+    Source(
+        "eeg",
+        "physionet-mi",
+        "eegmmidb/1.0.0",
+        tuple(f"S[01][0-9][0-9]/S[01][0-9][0-9]R{run:02d}.edf" for run in (4, 6, 8, 10, 12, 14)),
+        "Open Data Commons Attribution License v1.0: cite Schalk et al. 2004 and Goldberger et al. 2000",
+        "S001/S001R04.edf … S109/S109R14.edf",
+        "1.6 GB",
+    ),
     # The image archives have no manifest; their authors (or, for Imagenette, torchvision) publish MD5 sums.
     Source(
         "image",
