@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from modalities import ecg, image
+from modalities import audio, ecg, image
 
-__all__ = ["ecg", "image"]
+__all__ = ["audio", "ecg", "image"]
