@@ -23,7 +23,7 @@ from modalities.audio.rooms import add_noise, coloured, echoes, reverberate
 
 DECAY = (0.05, 0.8)  # seconds, log-uniform
 RATIO = (0.0, 30.0)  # dB
-CHUNK = 200  # clips computed at once, to bound memory
+CHUNK = 20  # clips computed at once, to bound memory
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Simulated(AudioModality):
     window: ClassVar[int] = 320
     frame: ClassVar[int] = 128
     tile: ClassVar[tuple[int, int]] = (10, 8)
-    players: ClassVar[int] = 300
+    players: ClassVar[int] = 240
     clips: ClassVar[int] = 8
     seed: ClassVar[int] = 20
     tasks = (
