@@ -55,7 +55,7 @@ class Players:
 
 
 def draw_players(random: np.random.Generator, players: int) -> Players:
-    """Players of equally many instruments each, in random order of the draws that make them differ."""
+    """``players`` players; the instruments take turns, so that any stretch of players has all of them."""
     instrument = np.arange(players) % len(INSTRUMENTS)
     return Players(
         instrument,

@@ -41,7 +41,7 @@ def simulate(players: int, clips: int, samples: int, rate: float, seed: int) -> 
     random = np.random.default_rng(seed)
     n = players * clips
     band = draw_players(random, players)
-    player = random.permutation(players).repeat(clips)
+    player = np.arange(players).repeat(clips)
     pitch = random.uniform(0, OCTAVES, n)
     count = random.integers(1, EVENTS + 1, n)
     start = onsets(random, count, samples / rate)
@@ -100,7 +100,7 @@ class Simulated(AudioModality):
     def read(cls, root: Path | None) -> dict[Part, Data]:
         simulation = simulate(cls.players, cls.clips, cls.length, cls.rate, cls.seed)
         x = np.stack([level(row, int(cls.rate)) for row in simulation.heard]).astype(np.float16)
-        # Players come in random order, so the first 60 % are as good a train part as any.
+        # Players are exchangeable draws and instruments take turns, so the first 60 % are as good a train part as any.
         group = np.arange(len(x)) // cls.clips / cls.players
         member = np.searchsorted([0.6, 0.8], group, side="right")
         kinds = {task.name: np.int64 if task.kind == "class" else np.float32 for task in cls.tasks}
