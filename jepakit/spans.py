@@ -20,8 +20,8 @@ class Spans(Masker):
     groups; drawn again where that is less than ``least``.
 
     The paper hides tokens by attention masks, so that its sets may differ in size. Here hidden tokens are dropped: of
-    ``tries`` draws the one whose context is nearest to the size that is usual for the law is taken (of each group alike), and
-    tokens at random are added or left out until it is that size. ``regions`` is the law itself.
+    ``tries`` draws the one whose context is nearest to the size that is usual for the law is taken (of each group alike),
+    and tokens at random are added or left out until it is that size. ``regions`` is the law itself.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class Spans(Masker):
         legacy: bool = False,
     ) -> None:
         """``length``: of a span; default a twentieth of the sequence (10 of 200), but at least 5 tokens, or an eighth of a
-        sequence under 40; ``legacy=True`` never draws the last legal start, as the released code does, so that the last token is
-        always seen. Raises UsageError where nothing would be seen or asked for."""
+        sequence under 40; ``legacy=True`` never draws the last legal start, as the released code does, so that the last
+        token is always seen. Raises UsageError where nothing would be seen or asked for."""
         super().__init__(grid)
         n = self.count
         self.length = max(min(5, n // 8), round(n / 20), 1) if length is None else length
@@ -48,8 +48,8 @@ class Spans(Masker):
         self.hidden_spans = max(1, round(hidden * n / max(1, self.length)))
         if groups < 1 or not 1 <= self.length < n or max(self.target_spans, self.hidden_spans) > self.starts:
             raise UsageError(
-                f"{groups} groups of spans of {self.length} tokens, {self.target_spans} and {self.hidden_spans} at a time, do "
-                f"not fit a sequence of {n}; use a shorter recipe.length or other shares"
+                f"{groups} groups of spans of {self.length} tokens, {self.target_spans} and {self.hidden_spans} at a time, "
+                f"do not fit a sequence of {n}; use a shorter recipe.length or other shares"
             )
         # The size that is usual: a token is covered by a union of s spans with probability 1 − (1 − ℓ/n)^s.
         left = 1 - self.length / n

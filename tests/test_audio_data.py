@@ -112,7 +112,9 @@ def test_folds_share_the_decoded_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(read) == 120, "each of the 120 files once"
 
 
-@pytest.mark.parametrize("name", ["fsdd-fold0", "fsdd-fold7", "fsdd-foldx", "fsdd-fold01", "esc10-fold6", "esc50-fold9"])
+@pytest.mark.parametrize(
+    "name", ["fsdd-fold0", "fsdd-fold7", "fsdd-foldx", "fsdd-fold01", "esc10-fold6", "esc50-fold9"]
+)
 def test_a_fold_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="has no fold"):
         datasets[f"audio/{name}"]
@@ -174,7 +176,9 @@ def test_copies_of_test_leave_train_and_are_counted(tmp_path: Path) -> None:
 
 
 def esc50(root: Path) -> Path:
-    rows = [(f"{fold}-{50 * fold + target}-A-{target}.wav", fold, target) for fold in range(1, 6) for target in range(50)]
+    rows = [
+        (f"{fold}-{50 * fold + target}-A-{target}.wav", fold, target) for fold in range(1, 6) for target in range(50)
+    ]
     (root / "audio/esc50/meta").mkdir(parents=True)
     with (root / "audio/esc50/meta/esc50.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -211,8 +215,12 @@ def commands(root: Path) -> Path:
                 seed += 1
                 write(folder / word / f"{speaker}_nohash_{take}.wav", seed, 1.0, 16_000)
     write(folder / "_background_noise_" / "hum.wav", 99)
-    (folder / "validation_list.txt").write_text("yes/bb_nohash_0.wav\nyes/bb_nohash_1.wav\nno/bb_nohash_0.wav\nno/bb_nohash_1.wav\n")
-    (folder / "testing_list.txt").write_text("yes/cc_nohash_0.wav\nyes/cc_nohash_1.wav\nno/cc_nohash_0.wav\nno/cc_nohash_1.wav\n")
+    (folder / "validation_list.txt").write_text(
+        "yes/bb_nohash_0.wav\nyes/bb_nohash_1.wav\nno/bb_nohash_0.wav\nno/bb_nohash_1.wav\n"
+    )
+    (folder / "testing_list.txt").write_text(
+        "yes/cc_nohash_0.wav\nyes/cc_nohash_1.wav\nno/cc_nohash_0.wav\nno/cc_nohash_1.wav\n"
+    )
     return root
 
 

@@ -103,7 +103,7 @@ def test_equal_seeds_give_equal_sounds_and_others_do_not(simulation: Simulation)
 def test_factors_are_in_range_and_a_player_keeps_an_instrument(simulation: Simulation) -> None:
     factors = simulation.factors
     assert set(np.unique(factors["events"])) == {0, 1, 2, 3}
-    assert 0 <= factors["pitch"].min() and factors["pitch"].max() <= 2.5
+    assert factors["pitch"].min() >= 0 and factors["pitch"].max() <= 2.5
     assert np.log(0.05) <= factors["reverberation"].min() and factors["reverberation"].max() <= np.log(0.8)
     for player in np.unique(simulation.player):
         assert len(np.unique(factors["instrument"][simulation.player == player])) == 1

@@ -1,11 +1,12 @@
 """Spectrogram JEPA (Riou et al. 2024): the teacher sees the target tiles alone, and unstructured masks beat blocks on sound.
 
 Source: arXiv 2405.08679 and its released code (github SonyCSLParis/audio-representations).
-Kept: log-mel spectrogram cut into tiles; the target encoder sees only the tiles that are asked for; targets LayerNormed without
-affine; smooth-L1; unstructured random masks (``masks="blocks"``: the image-type multi-block masks they were found to
-beat); EMA .99995 → .99999; weight decay .05.
-Differs: house encoder and predictor; with blocks every block is a target set of its own for the teacher; in short runs the EMA
-start is lowered (schedules.momentum); on grids of two axes that are no spectrogram the tokens are the modality's own.
+Kept: log-mel spectrogram cut into tiles; the target encoder sees only the tiles that are asked for; targets LayerNormed
+without affine; smooth-L1; unstructured random masks (``masks="blocks"``: the image-type multi-block masks they were found
+to beat); EMA .99995 → .99999; weight decay .05.
+Differs: house encoder and predictor; with blocks every block is a target set of its own for the teacher; in short runs
+the EMA start is lowered (schedules.momentum); on grids of two axes that are no spectrogram the tokens are the modality's
+own.
 Not verified: the visible share of unstructured masks; AudioSet.
 Published: no small number.
 Tests: test_methods_audio.py, test_contracts.py.

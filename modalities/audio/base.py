@@ -80,7 +80,8 @@ class ClipModality(AudioModality):
     """Data sets made of sound files: decoded, resampled, levelled and fitted to ``stored`` samples, once per process.
 
     Where a data set has official folds, the class itself is fold 1 and ``fold_of`` makes one class for each; all folds share
-    the decoded files. folds: how many there are; fold: which part is tested; fold_of: the data set that a fold belongs to.
+    the decoded files. folds: how many there are; fold: which part is tested; fold_of: the data set that a fold belongs to;
+    question: name of the only task.
     """
 
     stored: ClassVar[int]
@@ -88,7 +89,7 @@ class ClipModality(AudioModality):
     folds: ClassVar[int] = 0
     fold: ClassVar[int] = 1
     fold_of: ClassVar[str | None] = None
-    task: ClassVar[str] = "label"
+    question: ClassVar[str] = "label"
 
     @classmethod
     @abstractmethod
@@ -122,7 +123,9 @@ class ClipModality(AudioModality):
     @classmethod
     def read(cls, root: Path | None) -> dict[Part, Data]:
         folder, name = cls.folder(root), f"{cls.name}/{cls.dataset}"
-        shared: type[ClipModality] = cls.__mro__[1] if cls.fold_of else cls  # folds name the same function, so that they share what it lists
+        shared: type[ClipModality] = (
+            cls.__mro__[1] if cls.fold_of else cls
+        )  # folds name the same function, so that they share what it lists
         found = clips(
             folder, cls.fold_of or cls.dataset, shared.listing, int(cls.rate), cls.stored, cls.fill, cls.remedy()
         )
@@ -138,7 +141,7 @@ class ClipModality(AudioModality):
             if len(copies[one]):
                 repairs["copies_of_a_later_part_dropped"] = len(copies[one])
             x = torch.from_numpy(found.x[kept])[:, None]
-            parts[one] = Data(x, {cls.task: torch.from_numpy(label[kept])}, unit[kept], repairs=repairs)
+            parts[one] = Data(x, {cls.question: torch.from_numpy(label[kept])}, unit[kept], repairs=repairs)
         return parts
 
 

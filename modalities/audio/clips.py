@@ -168,7 +168,7 @@ def clips(
         return {"x": x, "path": np.array(paths, dtype=str), **table}
 
     # A decoder's settings are part of the name, so that data sets over the same files do not replace each other's.
-    key = json.dumps([name, rate, samples, fill]).translate(str.maketrans({c: "_" for c in '[]" ,/'})).strip("_")
+    key = json.dumps([name, rate, samples, fill]).translate(str.maketrans(dict.fromkeys('[]" ,/', "_"))).strip("_")
     arrays = decoded(f"audio-{key}", files, decode)
     if arrays["path"].tolist() != paths:
         arrays = decode()

@@ -18,12 +18,21 @@ from modalities.audio.clips import Clips, sounds
 
 CITATION = "Piczak 2015, ACM MM, doi:10.1145/2733373.2806390"
 NOTES = (
-    "Fold k tests the official fold k, validates on the next one and trains on three. Tails of digital silence are cut off and "
-    "the sound is repeated to 5.12 s. Scores of the windows of a clip are averaged."
+    "Fold k tests the official fold k, validates on the next one and trains on three. Tails of digital silence are cut off "
+    "and the sound is repeated to 5.12 s. Scores of the windows of a clip are averaged."
 )
 ESC10 = (
     "Dog bark", "Rain", "Sea waves", "Baby cry", "Clock tick", "Person sneeze", "Helicopter", "Chainsaw", "Rooster",
     "Fire crackling",
+)  # fmt: skip
+ESC50 = (  # in the order of the column target
+    "dog", "rooster", "pig", "cow", "frog", "cat", "hen", "insects", "sheep", "crow", "rain", "sea_waves",
+    "crackling_fire", "crickets", "chirping_birds", "water_drops", "wind", "pouring_water", "toilet_flush",
+    "thunderstorm", "crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing",
+    "brushing_teeth", "snoring", "drinking_sipping", "door_wood_knock", "mouse_click", "keyboard_typing",
+    "door_wood_creaks", "can_opening", "washing_machine", "vacuum_cleaner", "clock_alarm", "clock_tick",
+    "glass_breaking", "helicopter", "chainsaw", "siren", "car_horn", "engine", "train", "church_bells", "airplane",
+    "fireworks", "hand_saw",
 )  # fmt: skip
 
 
@@ -41,7 +50,7 @@ class Esc(ClipModality):
     speed: ClassVar[float] = 0.15
     fill = "repeat"
     folds: ClassVar[int] = 5
-    task: ClassVar[str] = "sound"
+    question: ClassVar[str] = "sound"
 
 
 @datasets.register("audio/esc10")
@@ -70,7 +79,8 @@ class Esc10(Esc):
             match = re.fullmatch(r"\d+ - ([^/]+)/([1-5])-(\d+)-\w+\.\w+", path)
             if match is None or match[1] not in ESC10:
                 raise DataError(
-                    f"{folder}/{path} is not named as in ESC-10 (001 - Dog bark/1-100032-A.ogg); move it away, or {cls.remedy()}"
+                    f"{folder}/{path} is not named as in ESC-10 (001 - Dog bark/1-100032-A.ogg); move it away, "
+                    f"or {cls.remedy()}"
                 )
             label.append(ESC10.index(match[1]))
             fold.append(int(match[2]))
@@ -91,22 +101,7 @@ class Esc50(Esc):
         unit="Freesound clip",
         notes=NOTES,
     )
-    tasks = (
-        Task(
-            "sound",
-            "class",
-            "accuracy",
-            (
-                "dog", "rooster", "pig", "cow", "frog", "cat", "hen", "insects", "sheep", "crow", "rain", "sea_waves",
-                "crackling_fire", "crickets", "chirping_birds", "water_drops", "wind", "pouring_water", "toilet_flush",
-                "thunderstorm", "crying_baby", "sneezing", "clapping", "breathing", "coughing", "footsteps", "laughing",
-                "brushing_teeth", "snoring", "drinking_sipping", "door_wood_knock", "mouse_click", "keyboard_typing",
-                "door_wood_creaks", "can_opening", "washing_machine", "vacuum_cleaner", "clock_alarm", "clock_tick",
-                "glass_breaking", "helicopter", "chainsaw", "siren", "car_horn", "engine", "train", "church_bells", "airplane",
-                "fireworks", "hand_saw",
-            ),  # fmt: skip
-        ),
-    )
+    tasks = (Task("sound", "class", "accuracy", ESC50),)
 
     @classmethod
     def remedy(cls) -> str:

@@ -13,7 +13,8 @@ ACTIVE = 12.0  # a frame within e^-12 (52 dB) of the loudest belongs to the soun
 
 
 class LogMel(nn.Module):
-    """Waveform (b, t) → log power in mel bands (b, bands, t // hop), Hann windows of ``window`` samples centred on the hops."""
+    """Waveform (b, t) → log power in mel bands (b, bands, t // hop), Hann windows of ``window`` samples centred on the
+    hops."""
 
     hann: Tensor
     banks: Tensor

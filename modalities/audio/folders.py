@@ -32,7 +32,7 @@ class FolderModality(ClipModality):
         super().__init__(root)
         if not self.tasks:  # classes that only the folder knows
             folder = self.folder(self.root)
-            self.tasks = (Task(self.task, "class", "accuracy", self.classes(folder)),)
+            self.tasks = (Task(self.question, "class", "accuracy", self.classes(folder)),)
 
     @classmethod
     def base(cls, folder: Path) -> Path:
@@ -101,7 +101,7 @@ class SpeechCommands(FolderModality):
         unit="speaker",
         notes="Words are the folders that are there (35 in version 0.02); background noise is no class.",
     )
-    task: ClassVar[str] = "word"
+    question: ClassVar[str] = "word"
     speed: ClassVar[float] = 0.15
 
     @classmethod
@@ -138,7 +138,8 @@ def folder_data(name: str) -> type[FolderModality]:
         source="the data root",
         citation="none",
         unit="file",
-        notes="Drawn parts separate files, not speakers or recordings: give train, val and test where files belong together.",
+        notes="Drawn parts separate files, not speakers or recordings: give train, val and test where files belong "
+        "together.",
     )
     facts = {"dataset": f"folder-{name}", "card": card, "__module__": __name__, "__doc__": "Sounds in folders."}
     return type("Folder", (FolderModality,), facts)

@@ -50,8 +50,8 @@ class FrontEnd(nn.Sequential):
 class WaveTokenizer(nn.Module):
     """Waveform → one token per hop: front end, LayerNorm over its width, Linear to ``dim``.
 
-    The input is padded by half of what frames overlap, so that frame i sees its own ``hop`` samples (its patch) in the middle
-    and (reach − hop)/2 more on either side.
+    The input is padded by half of what frames overlap, so that frame i sees its own ``hop`` samples (its patch) in the
+    middle and (reach − hop)/2 more on either side.
     """
 
     pos: Tensor

@@ -44,12 +44,13 @@ class Fsdd(ClipModality):
     tile: ClassVar[tuple[int, int]] = (10, 8)
     speed: ClassVar[float] = 0.15
     folds: ClassVar[int] = len(SPEAKERS)
-    task: ClassVar[str] = "digit"
+    question: ClassVar[str] = "digit"
     tasks = (Task("digit", "class", "accuracy", DIGITS),)
 
     @classmethod
     def remedy(cls) -> str:
-        return "copy the folder recordings of github.com/Jakobovski/free-spoken-digit-dataset to audio/fsdd below the data root"
+        source = "github.com/Jakobovski/free-spoken-digit-dataset"
+        return f"copy the folder recordings of {source} to audio/fsdd below the data root"
 
     @classmethod
     def listing(cls, folder: Path) -> Sequence[Path]:

@@ -15,8 +15,9 @@ RELEASE = 0.03  # seconds in which a held note ends
 
 _k = np.arange(1, PARTIALS + 1, dtype=np.float64)
 BELL = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.66, 3.01, 4.1, 5.4, 6.8, 8.2, 9.5])  # hum, prime, tierce, quint, nominal …
-# Per instrument: amplitudes of the partials, their ratios to the pitch, attack (s), decay of partial 1 (1/s; 0: held), by how
-# much faster the next partials decay, vibrato (share of the pitch), breath (noise beside the tone), brightening with loudness.
+# Per instrument: amplitudes of the partials, their ratios to the pitch, attack (s), decay of partial 1 (1/s; 0: held), by
+# how much faster the next partials decay, vibrato (share of the pitch), breath (noise beside the tone), brightening with
+# loudness.
 AMPLITUDE = np.stack(
     [
         _k**-2.2,

@@ -1,8 +1,8 @@
 """Simulated notes with known factors: a player plays one to four notes of a pitch on an instrument, in a room, in noise.
 
-Factors. Per player (the split unit): the instrument, and how this specimen sounds (tilt, resonances, attack, vibrato, breath).
-Per clip, independent of the player and of each other: pitch, number of notes, and two nuisances, reverberation time and
-the ratio of sound to noise.
+Factors. Per player (the split unit): the instrument, and how this specimen sounds (tilt, resonances, attack, vibrato,
+breath). Per clip, independent of the player and of each other: pitch, number of notes, and two nuisances, reverberation
+time and the ratio of sound to noise.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class SpectralTokens(Modality):
     """A data set of sounds with one token per tile of ``audio.tile`` = (bands, frames) of the spectrogram.
 
     Tokens are band-major, pos = (row, column) of the tile, lowest band first. Samples, crops, windows, views and
-    hand-made features stay those of the waveform. Frames overlap, so a tile sees (window − frame)/2 samples of its neighbours
-    in time; bands overlap by half.
+    hand-made features stay those of the waveform. Frames overlap, so a tile sees (window − frame)/2 samples of its
+    neighbours in time; bands overlap by half.
     """
 
     def __init__(self, audio: AudioModality) -> None:
