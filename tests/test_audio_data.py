@@ -97,7 +97,7 @@ def test_every_clip_is_tested_once_and_no_unit_crosses(
         rows += len(parts["test"])
         total = sum(len(data) for data in parts.values())
         for data in parts.values():
-            assert set(data.labels[kind.task].tolist()) == set(range(10))
+            assert set(data.labels[kind.question].tolist()) == set(range(10))
     assert len(tested) == len(set(tested)) and rows == total
     first, default = parts_of(f"audio/{dataset}-fold1", root), parts_of(f"audio/{dataset}", root)
     assert all(first[part].fingerprint() == default[part].fingerprint() for part in PARTS)

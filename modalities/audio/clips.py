@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -168,8 +167,7 @@ def clips(
         return {"x": x, "path": np.array(paths, dtype=str), **table}
 
     # A decoder's settings are part of the name, so that data sets over the same files do not replace each other's.
-    key = json.dumps([name, rate, samples, fill]).translate(str.maketrans(dict.fromkeys('[]" ,/', "_"))).strip("_")
-    arrays = decoded(f"audio-{key}", files, decode)
+    arrays = decoded(f"audio-{name}-{rate}-{samples}-{fill}", files, decode)
     if arrays["path"].tolist() != paths:
         arrays = decode()
     found = {kind.removeprefix("repair."): column for kind, column in arrays.items() if kind.startswith("repair.")}

@@ -45,7 +45,7 @@ def simulate(players: int, clips: int, samples: int, rate: float, seed: int) -> 
     pitch = random.uniform(0, OCTAVES, n)
     count = random.integers(1, EVENTS + 1, n)
     start = onsets(random, count, samples / rate)
-    decay = np.exp(random.uniform(*np.log(DECAY), n))
+    decay = np.exp(random.uniform(np.log(DECAY[0]), np.log(DECAY[1]), n))
     ratio, slope = random.uniform(*RATIO, n), random.uniform(0, 1.5, n)
     dry = np.empty((n, samples), dtype=np.float32)
     heard = np.empty_like(dry)
