@@ -5,3 +5,6 @@ from __future__ import annotations
 from modalities import ecg, eeg, image
 
 __all__ = ["ecg", "eeg", "image"]
+from modalities import audio, ecg, image
+
+__all__ = ["audio", "ecg", "image"]

@@ -1,0 +1,8 @@
+"""Sound: a synthesiser with known factors, spoken digits, environmental sounds, speech commands, any folder."""
+
+from __future__ import annotations
+
+from modalities.audio import simulated  # isort: skip  # first: the default
+from modalities.audio import esc, folders, fsdd
+
+__all__ = ["esc", "folders", "fsdd", "simulated"]
