@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from modalities import ecg, eeg, image
+from modalities import audio, ecg, eeg, image
 
-__all__ = ["ecg", "eeg", "image"]
-from modalities import audio, ecg, image
-
-__all__ = ["audio", "ecg", "image"]
+__all__ = ["audio", "ecg", "eeg", "image"]
