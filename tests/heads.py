@@ -26,7 +26,7 @@ def raw(
 ) -> mne.io.RawArray:
     """The signal (µV) as a recording; notes are (onset, duration, text)."""
     made = mne.io.RawArray(1e-6 * signal, mne.create_info(list(names), rate, "eeg"), verbose="error")
-    made.set_meas_date(0)
+    made.set_meas_date(1_000_000_000)  # EDF knows no year before 1985
     if notes:
         onset, duration, text = zip(*notes)
         made.set_annotations(

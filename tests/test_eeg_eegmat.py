@@ -14,8 +14,10 @@ from jepakit.registry import datasets
 from jepakit.types import PARTS, DataError, UsageError
 from modalities.eeg import eegmat
 from modalities.eeg.eegmat import EegMat, split
+from modalities.eeg.montage import TEN_TWENTY
 
-CHANNELS = "Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz".split()  # as the files call them
+OLD = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
+CHANNELS = [OLD.get(name, name) for name in TEN_TWENTY]  # as the files call them
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_folds_are_registered_as_a_family() -> None:
     kind = datasets["eeg/eegmat-fold2"].make
     assert kind is datasets["eeg/eegmat-fold2"].make
     assert (kind.fold_of, kind.fold, kind.folds, kind.dataset) == ("eegmat", 2, 6, "eegmat-fold2")
-    assert EegMat.folds == 6 and not hasattr(EegMat, "fold_of")
+    assert EegMat.folds == 6 and not hasattr(EegMat, "fold_of") and not hasattr(EegMat, "fold")
     assert datasets["eeg/eegmat-fold2"].source == datasets["eeg/eegmat"].source
     for wrong in ("0", "7", "x"):
         with pytest.raises(UsageError, match="folds 1 to 6"):

@@ -37,7 +37,6 @@ class EegModality(SignalModality):
         "eeg-jepa", "sjepa", "eeg-vjepa", "ijepa", "lejepa", "mae", "simclr", "vicreg", "supervised", "random_init",
         "raw_features", "tangent", "moments",
     )  # fmt: skip
-    folds: ClassVar[int] = 1
     electrodes: ClassVar[tuple[str, ...]] = TEN_TWENTY
     channels: ClassVar[int] = len(TEN_TWENTY)
 

@@ -72,7 +72,7 @@ class EegMat(EegModality):
     rate: ClassVar[float] = CLEANING.rate
     stretch: ClassVar[int] = 800  # samples of a stored row
     folds: ClassVar[int] = FOLDS
-    fold: ClassVar[int] = FOLDS
+    tested: ClassVar[int] = FOLDS  # which six people: those of the single split
     tasks = (Task("condition", "class", "balanced_accuracy", CONDITIONS),)
 
     @classmethod
@@ -96,7 +96,7 @@ class EegMat(EegModality):
         )
         rows = {
             part: [2 * subject + kind for subject in subjects for kind in (0, 1)]
-            for part, subjects in split(cls.fold).items()
+            for part, subjects in split(cls.tested).items()
         }
         cut = {part: [cls._cut(signals[row], paths[row]) for row in rows[part]] for part in PARTS}
         x = scale({part: np.concatenate(cut[part]) for part in PARTS})
@@ -134,6 +134,7 @@ def fold_of(number: str) -> type[EegMat]:
         "dataset": f"eegmat-fold{number}",
         "fold_of": "eegmat",
         "fold": int(number),
+        "tested": int(number),
         "__module__": __name__,
         "__doc__": f"Fold {number} of EEGMAT.",
     }

@@ -13,12 +13,12 @@ SEGMENT = 2.0  # seconds of a Welch segment
 
 
 def spectrum(x: Float[Tensor, "b c t"], rate: float) -> tuple[Float[Tensor, "b c f"], Float[Tensor, "f"]]:
-    """Welch's power and its frequencies: Hann segments of two seconds, half overlapping, each without its mean."""
+    """Welch's one-sided power density and its frequencies: Hann segments of two seconds, half overlapping, each without its mean."""
     length = min(x.shape[-1], round(SEGMENT * rate))
     pieces = x.unfold(2, length, max(1, length // 2))
     pieces = pieces - pieces.mean(-1, keepdim=True)
     window = torch.hann_window(length, device=x.device)
-    power = torch.fft.rfft(pieces * window, dim=-1).abs().square().mean(2) / (rate * window.square().sum())
+    power = 2 * torch.fft.rfft(pieces * window, dim=-1).abs().square().mean(2) / (rate * window.square().sum())
     return power, torch.fft.rfftfreq(length, 1 / rate, device=x.device)
 
 
