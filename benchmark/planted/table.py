@@ -35,8 +35,8 @@ View-based methods without the one part that is said to keep them from collapsin
 says, by the rule in `benchmark/planted/pairs.py`. *Since step*: first look from which on the run stayed collapsed.
 *Std*: of pooled features, relative to their root mean square. *Cosine*: of two samples' features. *Spread of z*: standard
 deviation of the normalised projections times √width, about 1 when spread evenly, 0 when all are alike. *Rank of z*:
-directions that they span. *Score*: test {metric} of a linear probe on {task}; *untrained*: that of the encoder all arms start
-from. A probe standardises features, so it reads what little variation a collapse leaves.
+directions that they span. *Score*: test {metric} of a linear probe on {task}; *untrained*: that of the encoder all arms
+start from. A probe standardises features, so it reads what little variation a collapse leaves.
 
 {table}
 

@@ -13,7 +13,7 @@ SEGMENT = 2.0  # seconds of a Welch segment
 
 
 def spectrum(x: Float[Tensor, "b c t"], rate: float) -> tuple[Float[Tensor, "b c f"], Float[Tensor, "f"]]:
-    """Welch's one-sided power density and its frequencies: Hann segments of two seconds, half overlapping, each without its mean."""
+    """Welch's one-sided power density and its frequencies: Hann segments of two seconds, half overlapping, means removed."""
     length = min(x.shape[-1], round(SEGMENT * rate))
     pieces = x.unfold(2, length, max(1, length // 2))
     pieces = pieces - pieces.mean(-1, keepdim=True)
