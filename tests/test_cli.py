@@ -77,7 +77,7 @@ def test_dry_run_tells_what_is_cached_and_how_long_the_rest_takes(
 
 WRONG = [
     ([], "say which modality"),
-    (["egc"], "no modality named 'egc'; did you mean 'ecg'"),
+    (["imag"], "no modality named 'imag'; did you mean 'image'"),
     (["toy", "toy"], "not of the form key=value"),
     (["toy", "dataset=tyo"], "did you mean 'toy'"),
     (["toy", "method=toy-aee"], "did you mean 'toy-ae'"),

@@ -172,7 +172,8 @@ def test_declared_sources_match_the_readers() -> None:
 
     declared = {f"{source.modality}/{source.dataset}" for source in SOURCES}
     images = {"image/cifar10", "image/cifar100", "image/fashion-mnist", "image/imagenette"}
-    assert declared == {"ecg/mitbih", "ecg/ludb", "ecg/ptbxl"} | images and all(name in datasets for name in declared)
+    signals = {"ecg/mitbih", "ecg/ludb", "ecg/ptbxl", "eeg/eegmat", "eeg/physionet-mi"}
+    assert declared == signals | images and all(name in datasets for name in declared)
 
 
 def test_the_pinned_ludb_manifest_is_that_of_the_data(data_root: Path) -> None:

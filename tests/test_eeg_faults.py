@@ -133,9 +133,7 @@ def test_annotations_are_read_and_those_outside_the_file_are_counted(suffix: str
         path = write(tmp_path / f"notes{suffix}", made)
         content = path.read_bytes()
         assert content.count(b"+5\x150.5\x14T2") == 1
-        path.write_bytes(
-            content.replace(b"+5\x150.5\x14T2", b"+950\x152\x14T2"[: len(b"+5\x150.5\x14T2")].ljust(12, b"\0"))
-        )
+        path.write_bytes(content.replace(b"+5\x150.5\x14T2", b"+950\x152\x14T2"))  # of the same length
         found = read(path)
         assert found.repairs == {"annotations_outside_dropped": 1}
         assert [note.text for note in found.notes] == ["T1"]

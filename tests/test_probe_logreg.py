@@ -24,7 +24,8 @@ def unbalanced(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
     return standardise(x, *standardiser(x)), y
 
 
-@pytest.mark.parametrize(("tolerance", "within"), [(1e-5, 2e-3), (logreg.TOLERANCE, 0.05)])
+# Not below 2e-5: gradients are float32, and on some processors their last bits keep one penalty of the path above 1e-5.
+@pytest.mark.parametrize(("tolerance", "within"), [(2e-5, 2e-3), (logreg.TOLERANCE, 0.05)])
 def test_every_penalty_equals_scikit_learn(tolerance: float, within: float):
     x, y = unbalanced()
     found = list(logreg.path(x, np.eye(3, dtype=np.float32)[y], False, tolerance=tolerance))

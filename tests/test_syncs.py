@@ -25,6 +25,11 @@ ALLOWED = {
     ("masking.py", "Runs.carve"): "asks on the CPU only, to stop early",
     ("paper_masks.py", "PaperBlocks.blocks"): "the released sampler is drawn on the host as a whole",
     ("paper_masks.py", "PaperBlocks.forward"): "the released sampler is drawn on the host as a whole",
+    ("spheres.py", "ChannelBlocks.forward"): "drawn from the generator of the host",
+    ("video_masks.py", "kept"): "done when a method is built",
+    ("video_masks.py", "VideoBlocks.forward"): "drawn from the generator of the host",
+    ("tangent.py", "Tangent.covariances"): "a reference row that takes no step, computed by pyriemann on the host",
+    ("tangent.py", "Tangent.embed"): "a reference row that takes no step, computed by pyriemann on the host",
     ("types.py", "Data.fingerprint"): "done when data are loaded",
     ("supervised.py", "fraction"): "done when data are loaded",
 }
