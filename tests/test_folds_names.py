@@ -11,6 +11,7 @@ from benchmark import folds, plugin, request
 from benchmark.__main__ import main
 from jepakit.registry import datasets
 
+K = 4
 FOLDED = TOY.with_name("folded.py")
 PLUGINS = ("--plugin", str(TOY), "--plugin", str(FOLDED))
 
