@@ -56,12 +56,12 @@ PRESETS: dict[str, Preset] = {
             training={"steps": 450, "batch_size": 64, "lr": 5e-3},
             seeds=3,
             about="the default: about 10 minutes for nine rows and three seeds on 2 cores",
-            # 64 tokens an image: a batch of 64 through four blocks would take two hours for the rows of a board.
+            # 64 tokens an image: a batch of 64 through four blocks would take twice as long.
             modalities={
                 "image": {
                     "size": _size(64, 3, 32, 2, heads=2),
                     "training": {"steps": 450, "batch_size": 32, "lr": 3e-3},
-                    "about": "the default: under an hour for twenty rows and three seeds on 2 cores",
+                    "about": "the default: more than an hour for twenty rows and three seeds on 2 cores",
                 }
             },
         ),
