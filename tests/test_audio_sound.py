@@ -16,7 +16,8 @@ from modalities.audio.base import AudioModality
 from modalities.audio.features import LogMel, active, usual
 from modalities.audio.frontend import WAVJEPA, FrontEnd, Layers, WaveTokenizer, hop, reach
 from modalities.audio.simulated import Simulated
-from modalities.audio.views import drop_time, equalise, excerpt, gain, noise, view
+from modalities.audio.views import equalise, excerpt, gain, noise, view
+from modalities.perturb import mask_time
 
 NAMES = ("simulated", "fsdd", "esc10", "esc50", "speech-commands", "folder-mine")
 NARROW: Layers = tuple((2, kernel, stride) for _, kernel, stride in WAVJEPA)
@@ -185,7 +186,7 @@ def test_gain_noise_and_gaps_stay_in_their_ranges() -> None:
     assert factor.min() >= 0.6 and factor.max() <= 1.6
     level = 20 * noise(torch.zeros(300, 1, 4000)).std(-1).log10()
     assert level.min() > -41 and level.max() < -9.5
-    lost = (drop_time(ones) == 0).float().mean(-1)
+    lost = (mask_time(ones, 0.1) == 0).float().mean(-1)
     assert lost.max() <= 0.1025 and lost.mean() == pytest.approx(0.05, rel=0.2)
 
 

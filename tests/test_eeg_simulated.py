@@ -13,7 +13,8 @@ from modalities.eeg.features import BANDS, band_power
 from modalities.eeg.montage import TEN_TWENTY, positions
 from modalities.eeg.simulated import NUISANCES, STATES, Simulated, Simulation, simulate
 from modalities.eeg.sources import below, lead_field, unit
-from modalities.eeg.views import drop_electrodes, gain, mask_time, mirror, opposite, shift, view
+from modalities.eeg.views import gain, mirror, opposite, shift, view
+from modalities.perturb import drop_channels, mask_time
 
 AT = {name: row for row, name in enumerate(TEN_TWENTY)}
 
@@ -192,9 +193,9 @@ def test_views_keep_shape_and_spectrum_and_differ(parts: dict[str, Data]) -> Non
     torch.testing.assert_close(shift(x).sort(-1).values, x.sort(-1).values)
     ratio = gain(x) / x
     assert (ratio[x.abs() > 1e-3] > 0).all()
-    dropped = (drop_electrodes(x, 0.999) != 0).any(-1)
+    dropped = (drop_channels(x, 0.999) != 0).any(-1)
     assert (dropped.sum(1) >= 1).all() and not dropped.all()
-    assert ((mask_time(x) == 0).all(1).float().mean(1) <= 0.26).all()
+    assert ((mask_time(x, 0.25) == 0).all(1).float().mean(1) <= 0.26).all()
 
 
 def test_left_and_right_are_exchanged_with_their_electrodes_or_not_at_all() -> None:

@@ -69,5 +69,4 @@ def test_every_registered_data_set_with_folds_keeps_the_convention() -> None:
         assert len(found) == datasets[name].make.folds > 1
         for one in found:
             make = datasets[f"{modality}/{one}"].make
-            assert make.dataset == one, "the name that its records carry"
-            assert make.card.unit == datasets[name].make.card.unit
+            assert (make.dataset, make.card) == (one, datasets[name].make.card), "the name that its records carry"

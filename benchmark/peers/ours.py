@@ -14,7 +14,7 @@ from benchmark.peers.contest import Contestant, Inputs
 from jepakit.modality import grid_positions
 from jepakit.objective import MaskedJEPA, Objective
 from jepakit.pretrain import build
-from jepakit.types import Batch, Card, Data, Part, Split, Tokens
+from jepakit.types import Batch, Card, Data, DataError, Part, Split, Tokens
 from modalities.image.base import ImageModality
 from modalities.image.views import Policy
 
@@ -42,7 +42,7 @@ class Synthetic(ImageModality):
 
     @classmethod
     def read(cls, root: Path | None) -> dict[Part, Data]:
-        raise NotImplementedError("batches are given to the objective; there is nothing to read")
+        raise DataError("the synthetic images have no files; hand batches to the objective")
 
     def give(self, *views: torch.Tensor) -> None:
         """What ``views`` returns from now on, one after the other."""

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jepakit.modality import Modality
-from jepakit.types import PARTS, Batch, Card, Data, DataError, Part, UsageError
+from jepakit.types import PARTS, Batch, Data, DataError, Part, UsageError
 from modalities.audio.clips import Clips, Fill, clips, sounds
 from modalities.audio.features import LogMel, usual
 from modalities.audio.frontend import Layers, WaveTokenizer
@@ -79,9 +79,9 @@ class AudioModality(SignalModality):
 class ClipModality(AudioModality):
     """Data sets made of sound files: decoded, resampled, levelled and fitted to ``stored`` samples, once per process.
 
-    Where a data set has official folds, the class itself is fold 1 and ``fold_of`` makes one class for each; all folds share
-    the decoded files. folds: how many there are; fold: which part is tested; fold_of: the data set that a fold belongs to;
-    question: name of the only task.
+    Where a data set has official folds, the class itself is fold 1 and ``modalities.folds`` makes one class for each; all
+    folds share the decoded files. folds: how many there are; fold: which part is tested; fold_of: the data set that a fold
+    belongs to; question: name of the only task.
     """
 
     stored: ClassVar[int]
@@ -162,21 +162,3 @@ def in_turn(group: np.ndarray, folds: int, fold: int) -> np.ndarray:
     part[group == fold] = "test"
     part[group == fold % folds + 1] = "val"
     return part
-
-
-def make_fold(base: type[ClipModality], number: str) -> type[ClipModality]:
-    """The class of one fold of ``base``. Raises UsageError for a number that is none of its folds."""
-    if number not in {str(k) for k in range(1, base.folds + 1)}:
-        raise UsageError(
-            f"{base.name}/{base.dataset} has no fold '{number}'; use {base.dataset}-fold1 to {base.dataset}-fold{base.folds}"
-        )
-    card: Card = replace(base.card, title=f"{base.card.title}, fold {number} of {base.folds}")
-    facts = {
-        "dataset": f"{base.dataset}-fold{number}",
-        "fold_of": base.dataset,
-        "fold": int(number),
-        "card": card,
-        "__module__": base.__module__,
-        "__doc__": f"Fold {number} of {base.dataset}.",
-    }
-    return type(f"{base.__name__}Fold{number}", (base,), facts)

@@ -13,8 +13,9 @@ import numpy as np
 
 from jepakit.registry import datasets
 from jepakit.types import Card, DataError, Task
-from modalities.audio.base import ClipModality, in_turn, make_fold
+from modalities.audio.base import ClipModality, in_turn
 from modalities.audio.clips import Clips, sounds
+from modalities.folds import one_fold
 
 CITATION = "Piczak 2015, ACM MM, doi:10.1145/2733373.2806390"
 NOTES = (
@@ -138,11 +139,11 @@ class Esc50(Esc):
 @functools.cache
 def esc10_fold(number: str) -> type[ClipModality]:
     """The class of ``audio/esc10-fold<k>``: the official fold k is tested."""
-    return make_fold(Esc10, number)
+    return one_fold(Esc10, number)
 
 
 @datasets.register_family("audio/esc50-fold")
 @functools.cache
 def esc50_fold(number: str) -> type[ClipModality]:
     """The class of ``audio/esc50-fold<k>``: the official fold k is tested."""
-    return make_fold(Esc50, number)
+    return one_fold(Esc50, number)

@@ -12,8 +12,9 @@ import numpy as np
 
 from jepakit.registry import datasets
 from jepakit.types import Card, DataError, Task
-from modalities.audio.base import ClipModality, in_turn, make_fold
+from modalities.audio.base import ClipModality, in_turn
 from modalities.audio.clips import Clips, sounds
+from modalities.folds import one_fold
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -77,4 +78,4 @@ class Fsdd(ClipModality):
 @functools.cache
 def fsdd_fold(number: str) -> type[ClipModality]:
     """The class of ``audio/fsdd-fold<k>``: speaker k is tested."""
-    return make_fold(Fsdd, number)
+    return one_fold(Fsdd, number)

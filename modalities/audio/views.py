@@ -9,17 +9,12 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-Signal = Float[Tensor, "b c t"]
+from modalities.perturb import Signal, mask_time, uniform
+
 SHIFT = 0.1  # of the input: how far a clip that is not longer than the input is moved
 CORNERS = 6  # of the random equaliser, log-spaced up to half the rate
-
-
-def uniform(x: Tensor, low: float, high: float, *inner: int) -> Tensor:
-    """Uniform draws of shape (b, *inner) on the device of ``x``, torch's default generator."""
-    return low + (high - low) * torch.rand(len(x), *inner, device=x.device)
 
 
 def excerpt(x: Signal, length: int, speed: float) -> Signal:
@@ -66,16 +61,7 @@ def noise(x: Signal, quiet: float = 40.0, loud: float = 10.0) -> Signal:
     return x + 10 ** (-uniform(x, loud, quiet, 1, 1) / 20) * torch.randn_like(x)
 
 
-def drop_time(x: Signal, largest: float = 0.1) -> Signal:
-    """One span of up to a tenth of the time is silent."""
-    t = x.shape[-1]
-    width = uniform(x, 0.0, largest, 1) * t
-    start = torch.rand(len(x), 1, device=x.device) * (t - width)
-    time = torch.arange(t, device=x.device)
-    return x.masked_fill(((time >= start) & (time < start + width))[:, None], 0.0)
-
-
 def view(x: Signal, length: int, speed: float) -> Signal:
     """All of the above once, in the order in which a sound would suffer them."""
     with torch.autocast(x.device.type, enabled=False):  # places of samples and a Fourier transform need full precision
-        return drop_time(gain(equalise(noise(excerpt(x.float(), length, speed)))))
+        return mask_time(gain(equalise(noise(excerpt(x.float(), length, speed)))), 0.1)

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from jepakit.registry import datasets
-from jepakit.types import PARTS, Card, Data, DataError, Part, Task, UsageError
+from jepakit.types import PARTS, Card, Data, DataError, Part, Task
 from modalities.eeg.base import EegModality, robust, scale
 from modalities.eeg.montage import TEN_TWENTY
 from modalities.eeg.records import Cleaning, read_recording
+from modalities.folds import one_fold
 from modalities.signals import add_counts
 
 SUBJECTS, FOLDS = 36, 6
@@ -72,7 +73,7 @@ class EegMat(EegModality):
     rate: ClassVar[float] = CLEANING.rate
     stretch: ClassVar[int] = 800  # samples of a stored row
     folds: ClassVar[int] = FOLDS
-    tested: ClassVar[int] = FOLDS  # which six people: those of the single split
+    fold: ClassVar[int] = FOLDS  # which six people are tested: those of the single split
     tasks = (Task("condition", "class", "balanced_accuracy", CONDITIONS),)
 
     @classmethod
@@ -96,7 +97,7 @@ class EegMat(EegModality):
         )
         rows = {
             part: [2 * subject + kind for subject in subjects for kind in (0, 1)]
-            for part, subjects in split(cls.tested).items()
+            for part, subjects in split(cls.fold).items()
         }
         cut = {part: [cls._cut(signals[row], paths[row]) for row in rows[part]] for part in PARTS}
         x = scale({part: np.concatenate(cut[part]) for part in PARTS})
@@ -126,16 +127,6 @@ class EegMat(EegModality):
 
 @datasets.register_family("eeg/eegmat-fold")
 @functools.cache
-def fold_of(number: str) -> type[EegMat]:
-    """The class of ``eeg/eegmat-fold<number>``. Raises UsageError for a fold that does not exist."""
-    if number not in {str(k) for k in range(1, FOLDS + 1)}:
-        raise UsageError(f"eeg/eegmat has the folds 1 to {FOLDS}, not '{number}'; take eegmat-fold1")
-    facts = {
-        "dataset": f"eegmat-fold{number}",
-        "fold_of": "eegmat",
-        "fold": int(number),
-        "tested": int(number),
-        "__module__": __name__,
-        "__doc__": f"Fold {number} of EEGMAT.",
-    }
-    return type("EegMatFold", (EegMat,), facts)
+def eegmat_fold(number: str) -> type[EegMat]:
+    """The class of ``eeg/eegmat-fold<k>``: the k-th six people are tested."""
+    return one_fold(EegMat, number)
