@@ -52,15 +52,14 @@ def test_a_modality_may_have_a_budget_of_its_own_under_the_same_name() -> None:
     assert image.training["batch_size"] == 32 and quick.training["batch_size"] == 64
     assert quick.of("ecg") == replace(quick, modalities={})
     cell = resolve("image/shapes", "ijepa", "quick", 0, {}, {})
-    assert (cell.size.depth, cell.training.batch_size) == (3, 32)
+    assert (cell.size.depth, cell.training.steps, cell.training.batch_size) == (2, 1500, 32)
     assert resolve("image/shapes", "ijepa", "quick", 0, {"size.depth": "5"}, {}).size.depth == 5
     assert resolve("ecg/simulated", "ijepa", "quick", 0, {}, {}).training.batch_size == 64
 
 
 def test_the_full_image_budget_is_a_hundred_epochs_of_the_published_small_ijepa() -> None:
-    full = budget.preset("full").of(
-        "image"
-    )  # 45,000 training images are left after validation; ViT 128 × 6, predictor 64 × 4
+    # 45,000 training images are left after validation; ViT 128 × 6, predictor 64 × 4
+    full = budget.preset("full").of("image")
     assert (full.size.dim, full.size.depth, full.size.predictor_dim, full.size.predictor_depth) == (128, 6, 64, 4)
     assert full.training["steps"] * full.training["batch_size"] / 45_000 == pytest.approx(100, rel=0.01)
 
