@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from benchmark import cell, request
 from benchmark.atomic import atomic
@@ -41,26 +42,52 @@ PALE = 0.82  # how far hidden places fade to white
 @dataclass(frozen=True)
 class Masks:
     """One split, as sets of tokens. grid: token axes, row-major, n = ∏ grid; context: (b, m, n) True where a context sees;
-    target: (b, m, t, n) True where a group is asked for, in the order of the groups."""
+    target: (b, m, t, n) True where a group is asked for, in the order of the groups; place: of the electrodes, where tokens
+    are said to lie in space (right, front, up; then time)."""
 
     grid: tuple[int, ...]
     context: Bool[np.ndarray, "b m n"]
     target: Bool[np.ndarray, "b m t n"]
+    place: Float[np.ndarray, "c 3"] | None = None
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A spectrogram (bands, frames), lowest band first: what tiles are cut from."""
+
+    bands: Float[np.ndarray, "m f"]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Electrodes (right, front, up) that are drawn on a head, one head per stretch of time."""
+
+    place: Float[np.ndarray, "c 3"]
+
+
+Ground = np.ndarray | Sound | Heads  # what a set of tokens lies on
 
 
 @dataclass(frozen=True)
 class Scene:
     """What is drawn. x: the inputs as the objective got them (b, …); masks: each split of the step; views, small: the views
-    and small crops that it asked for, in order, shaped like inputs; leads: the channels that channel tokens are made of."""
+    and small crops that it asked for, in order, shaped like inputs; leads: the channels that channel tokens are made of;
+    sound: the spectrograms (b, bands, frames) whose tiles are tokens, and the grid of the tiles."""
 
     x: Float[np.ndarray, "b ..."]
     masks: tuple[Masks, ...]
     views: tuple[np.ndarray, ...]
     small: tuple[np.ndarray, ...]
     leads: tuple[int, ...] = ()
+    sound: tuple[np.ndarray, tuple[int, ...]] | None = None
 
-    def under(self, sample: int, masks: Masks) -> np.ndarray:
-        """The input of ``sample`` that the tokens of ``masks`` lie on: its leads alone for channel tokens of a signal."""
+    def under(self, sample: int, masks: Masks) -> Ground:
+        """What the tokens of ``masks`` lie on in ``sample``: a head, a spectrogram, the input, or only its leads for channel
+        tokens of a signal."""
+        if masks.place is not None:
+            return Heads(masks.place)
+        if self.sound is not None and masks.grid == self.sound[1]:
+            return Sound(self.sound[0][sample])
         x: np.ndarray = self.x[sample]
         return x[list(self.leads)] if x.ndim == 2 and len(masks.grid) == 2 and self.leads else x
 
@@ -71,10 +98,21 @@ def flags(index: torch.Tensor, count: int) -> np.ndarray:
     return made.scatter(-1, index.cpu(), True).numpy()
 
 
-def masks_of(split: Split, grid: tuple[int, ...]) -> Masks:
-    """The sets behind a split on ``grid``."""
+def masks_of(split: Split, grid: tuple[int, ...], pos: torch.Tensor | None = None) -> Masks:
+    """The sets behind a split on ``grid``; ``pos`` (b, n, p): coordinates of the tokens."""
     count = int(np.prod(grid))
-    return Masks(grid, flags(split.context, count), flags(split.target, count))
+    place = pos[0, :: grid[-1], :3].cpu().numpy() if pos is not None and pos.shape[-1] == 4 else None
+    return Masks(grid, flags(split.context, count), flags(split.target, count), place)
+
+
+def spectrograms(modality: Modality, batch: Batch) -> tuple[np.ndarray, tuple[int, ...]] | None:
+    """The spectrograms of a batch and the grid of their tiles, where the data set has any."""
+    if not hasattr(modality, "spectral"):
+        return None
+    tokens = modality.spectral()
+    (rows, columns), (high, wide) = tokens.grid, tokens.tile
+    tiles = tokens.patches(batch).unflatten(2, (high, wide)).unflatten(1, (rows, columns))  # b rows columns high wide
+    return tiles.transpose(2, 3).flatten(3, 4).flatten(1, 2).numpy(), (rows, columns)
 
 
 @contextmanager
@@ -105,7 +143,7 @@ def scene(objective: Objective, modality: Modality, batch: Batch, progress: floa
     outer = {id(inner) for m in objective.modules() if isinstance(m, Masker) for inner in m.children()}
     hooks = [
         # A masker inside another one (Columns) speaks of other tokens; the outer one's split is what is used.
-        m.register_forward_hook(lambda masker, given, split: masks.append(masks_of(split, masker.grid)))
+        m.register_forward_hook(lambda masker, given, split: masks.append(masks_of(split, masker.grid, given[0].pos)))
         for m in objective.modules()
         if isinstance(m, Masker) and id(m) not in outer
     ]
@@ -125,7 +163,14 @@ def scene(objective: Objective, modality: Modality, batch: Batch, progress: floa
         leads = tuple(getattr(modality.channelwise(), "leads", ()))
     except UsageError:  # no channel axis
         leads = ()
-    return Scene(batch.x.numpy(), tuple(masks), tuple(views), tuple(small), leads)
+    return Scene(
+        batch.x.numpy(),
+        tuple(masks),
+        tuple(views),
+        tuple(small),
+        leads,
+        spectrograms(modality, batch) if masks else None,
+    )
 
 
 # Drawing -------------------------------------------------------------------------------------------------------------
@@ -191,12 +236,57 @@ def draw_cells(axes: Axes, member: np.ndarray, colour: str) -> None:
     axes.imshow(rgba, interpolation="nearest", aspect="equal" if member.ndim > 1 else "auto")
 
 
-def draw(axes: Axes, x: np.ndarray, member: np.ndarray | None, colour: str) -> None:
+def draw_sound(axes: Axes, bands: np.ndarray, member: np.ndarray, colour: str) -> None:
+    """The spectrogram where the set is, faded elsewhere, low tones below."""
+    low, high = np.quantile(bands, (0.01, 0.99))
+    image = plt.get_cmap("magma")(np.clip((bands - low) / max(high - low, 1e-9), 0, 1))[..., :3]
+    draw_plane(axes, image, member, colour)
+    axes.set_aspect("auto")
+    axes.invert_yaxis()
+
+
+def flattened(place: Float[np.ndarray, "c 3"]) -> Float[np.ndarray, "c 2"]:
+    """The head seen from above, rolled flat: distance from the middle is the angle from the vertical, 1 at a right angle."""
+    centred = place - [0.0, -1.5, 4.0]  # roughly the middle of the sphere that 10-20 electrodes lie on, in centimetres
+    direction = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    angle = np.arccos(direction[:, 2]) / (np.pi / 2)
+    along = direction[:, :2] / np.maximum(np.linalg.norm(direction[:, :2], axis=1, keepdims=True), 1e-9)
+    flat: np.ndarray = along * angle[:, None]
+    return flat
+
+
+def draw_heads(axes: Axes, place: np.ndarray, member: np.ndarray, colour: str) -> None:
+    """One head per stretch of time from left to right, nose up; electrodes of the set (c, times) filled."""
+    at = flattened(place)
+    edge = 1.08 * float(np.linalg.norm(at, axis=1).max())
+    for time in range(member.shape[1]):
+        middle = 2.8 * edge * time
+        axes.add_patch(Circle((middle, 0), edge, fill=False, color="#888888", lw=0.8))
+        nose = edge * np.array([[-0.13, 0, 0.13], [0.99, 1.16, 0.99]])
+        axes.plot(nose[0] + middle, nose[1], color="#888888", lw=0.8)
+        inside = member[:, time]
+        axes.scatter(at[~inside, 0] + middle, at[~inside, 1], s=9, facecolors="white", edgecolors="#AAAAAA", lw=0.6)
+        axes.scatter(at[inside, 0] + middle, at[inside, 1], s=18, color=colour)
+    axes.set_xlim(-1.4 * edge, max(2.8 * edge * (member.shape[1] - 1), 0) + 1.4 * edge)
+    axes.set_ylim(-1.1 * edge, 1.3 * edge)
+    axes.set_aspect("equal")
+    axes.set_anchor("W")
+
+
+def draw(axes: Axes, x: Ground, member: np.ndarray | None, colour: str) -> None:
     """One panel: the input ``x`` of one sample with the set ``member`` (shaped like the grid; None: the input alone)."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
+    if isinstance(x, Heads | Sound):
+        if member is None:
+            raise ValueError("heads and spectrograms are drawn with a set")
+        if isinstance(x, Heads):
+            draw_heads(axes, x.place, member.reshape(len(x.place), -1), colour)
+        else:
+            draw_sound(axes, x.bands, member, colour)
+        return
     image = picture(x)
     if image is not None and (member is None or member.ndim == 2):
         if member is None:
@@ -211,7 +301,7 @@ def draw(axes: Axes, x: np.ndarray, member: np.ndarray | None, colour: str) -> N
         axes.text(0.5, 0.5, " × ".join(map(str, x.shape)), ha="center", va="center", transform=axes.transAxes)
 
 
-Panel = tuple[str, np.ndarray, np.ndarray | None, str]
+Panel = tuple[str, Ground, np.ndarray | None, str]
 
 
 def panels(seen: Scene, sample: int) -> list[Panel]:

@@ -17,12 +17,14 @@ import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
 from benchmark import __main__ as command
 from benchmark import show_masks
-from benchmark.show_masks import Masks, Scene, masks_of, panels, scene
+from benchmark.show_masks import CONTEXT, Masks, Scene, masks_of, panels, scene
 from jepakit.modality import Modality
 from jepakit.objective import MaskedJEPA
 from jepakit.pretrain import build
 from jepakit.randomness import reseed
 from jepakit.types import Size, Split, UsageError
+from modalities.audio import simulated as audio_simulated
+from modalities.audio.spectral import Spectrogram
 
 SIZE = Size(16, 1, 2, 8, 1, 2, steps=10)
 
@@ -100,6 +102,51 @@ def test_hidden_runs_of_a_signal_are_shaded_where_they_are() -> None:
     boxes = [shade.get_datalim(axes.transData) for shade in axes.collections]
     assert [(box.x0, box.x1) for box in boxes] == [(10, 30), (40, 50)]
     plt.close(figure)
+
+
+def test_electrodes_lie_on_heads_of_their_own_time() -> None:
+    """Front is above, right is right, the vertex in the middle; the electrodes of the set are filled, head by head."""
+    place = np.array([[0.0, 9.0, 4.0], [9.0, -1.5, 4.0], [0.0, -1.5, 14.0]])  # front, right, above
+    member = np.array([[True, False], [False, True], [False, True]])
+    _, axes = plt.subplots()
+    show_masks.draw(axes, show_masks.Heads(place), member, CONTEXT)
+    drawn = [np.asarray(points.get_offsets()) for points in axes.collections]
+    empty_first, filled_first, empty_second, filled_second = drawn
+    assert filled_first == pytest.approx(np.array([[0.0, 1.0]]), abs=0.01)
+    assert empty_first == pytest.approx(np.array([[1.0, 0.0], [0.0, 0.0]]), abs=0.01)
+    apart = empty_second[0] - filled_first[0]
+    assert apart[0] > 2 and apart[1] == pytest.approx(0)
+    assert filled_second - apart == pytest.approx(empty_first, abs=0.01)
+    plt.close("all")
+
+
+def test_places_are_read_off_coordinates_in_space_and_time() -> None:
+    pos = torch.tensor([[[1.0, 2, 3, 0], [1, 2, 3, 1], [4, 5, 6, 0], [4, 5, 6, 1]]])
+    split = Split(torch.tensor([[[0, 3]]]), torch.tensor([[[[1, 2]]]]))
+    masks = masks_of(split, (2, 2), pos)
+    assert masks.place is not None and masks.place.tolist() == [[1, 2, 3], [4, 5, 6]]
+    ground = Scene(np.zeros((1, 2, 8)), (masks,), (), ()).under(0, masks)
+    assert isinstance(ground, show_masks.Heads)
+    assert masks_of(split, (2, 2), pos[..., :2]).place is None
+
+
+def test_tiles_of_sound_are_put_together_as_the_spectrogram() -> None:
+    modality = audio_simulated.Simulated()
+    batch = modality.data("train").batch(torch.arange(2))
+    found = show_masks.spectrograms(modality, batch)
+    assert found is not None and found[1] == modality.spectral().grid
+    wanted = Spectrogram(modality)(batch.x[:, 0]).numpy()
+    high, wide = found[0].shape[1:]
+    assert found[0] == pytest.approx(wanted[:, :high, :wide], abs=1e-5)
+    assert show_masks.spectrograms(Waves(), batch) is None
+
+
+def test_low_tones_are_below() -> None:
+    _, axes = plt.subplots()
+    show_masks.draw(axes, show_masks.Sound(np.arange(16.0).reshape(4, 4)), np.eye(2, dtype=bool), CONTEXT)
+    bottom, top = axes.get_ylim()
+    assert bottom < top
+    plt.close("all")
 
 
 def test_other_grids_are_drawn_as_cells() -> None:
