@@ -1,7 +1,7 @@
-"""EEG: a simulator with known factors, EEGMAT, motor imagery and TUAB."""
+"""EEG: a simulator with known factors, EEGMAT, motor imagery, sleep stages, TUAB and any BIDS folder."""
 
 from __future__ import annotations
 
-from modalities.eeg import eegmat, motor, simulated, tuab
+from modalities.eeg import bids, eegmat, motor, simulated, sleep, tuab
 
-__all__ = ["eegmat", "motor", "simulated", "tuab"]
+__all__ = ["bids", "eegmat", "motor", "simulated", "sleep", "tuab"]

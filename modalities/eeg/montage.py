@@ -31,22 +31,25 @@ def places() -> dict[str, tuple[str, np.ndarray]]:
 
 
 def electrode(name: str) -> str:
-    """The 10-05 name of a channel ("EEG T3-REF" → "T7", "Fc5." → "FC5"); the name as it is where it is no electrode."""
+    """The 10-05 name of a channel ("EEG T3-REF" → "T7", "Fc5." → "FC5"), of both ends of a derivation ("EEG FPZ-CZ" →
+    "Fpz-Cz"); the name as it is where it is neither."""
     bare = _SUFFIX.sub("", _PREFIX.sub("", name.strip())).strip(" .").lower()
-    bare = RENAMED.get(bare, bare).lower()
-    known = places().get(bare)
-    return known[0] if known else name.strip()
+    ends = [places().get(RENAMED.get(end, end).lower()) for end in bare.split("-")]
+    known = [end[0] for end in ends if end]
+    return "-".join(known) if len(known) == len(ends) <= 2 else name.strip()
 
 
 def positions(names: Sequence[str]) -> np.ndarray:
-    """(c, 3) places in centimetres. Raises DataError for a name that the 10-05 system does not have."""
+    """(c, 3) places in centimetres; of a derivation ("Fpz-Cz") the point between its ends. Raises DataError for a name that
+    the 10-05 system does not have."""
     rows = []
     for name in names:
-        known = places().get(name.lower())
-        if known is None:
+        ends = [places().get(end) for end in name.lower().split("-")]
+        known = [end[1] for end in ends if end]
+        if not known or len(known) < len(ends):
             raise DataError(
                 f"there is no montage for electrode '{name}': it is no name of the 10-05 system; rename the channel or "
                 "leave it out"
             )
-        rows.append(known[1])
+        rows.append(np.mean(known, 0))
     return np.stack(rows)

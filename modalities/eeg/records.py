@@ -59,6 +59,15 @@ class Cleaning:
     reference: bool = True
 
 
+def header(path: Path) -> mne.Info:
+    """What the file says about itself, without its samples. Raises DataError when it is unreadable."""
+    try:
+        info: mne.Info = mne.io.read_raw(path, preload=False, verbose="error").info
+    except Exception as error:  # the readers raise whatever the broken file made them stumble over
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}); {AGAIN}") from error
+    return info
+
+
 def open_raw(path: Path) -> tuple[mne.io.BaseRaw, int]:
     """The file at ``path``, and how many of its annotations lie outside of it (mne leaves those out).
 

@@ -35,9 +35,9 @@ def standardised(recording: Recording) -> np.ndarray:
 
 
 def after_cues(recording: Recording, cues: Mapping[str, int], samples: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """(x (n, c, samples), class (n,), how many were cut off by the end) after every annotation that is a cue."""
+    """(x (n, c, samples), class (n,), how many were cut off by an end) after every annotation that is a cue."""
     starts = [(round(note.onset * recording.rate), cues[note.text]) for note in recording.notes if note.text in cues]
-    whole = [(start, code) for start, code in starts if start + samples <= recording.signal.shape[1]]
+    whole = [(start, code) for start, code in starts if 0 <= start <= recording.signal.shape[1] - samples]
     signal = standardised(recording)
     x = [signal[:, start : start + samples] for start, _ in whole]
     shape = (0, len(signal), samples)
