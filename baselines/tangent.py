@@ -9,12 +9,12 @@ OpenBMI subjects 84.7 %.
 Tests: test_eeg_classical.py, test_contracts.py.
 """
 
+import importlib
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
-from pyriemann.estimation import Covariances
-from pyriemann.geometry.mean import mean_covariance
-from pyriemann.geometry.tangentspace import tangent_space
 from torch import Tensor
 
 from jepakit.channels import Channels
@@ -24,6 +24,11 @@ from jepakit.registry import methods
 from jepakit.types import Batch, Size
 
 ROWS = 512  # of train, for the mean
+
+
+def riemann(module: str) -> Any:
+    """A module of pyriemann, whose import takes longer than the rest of this package: only the row that needs it waits."""
+    return importlib.import_module(f"pyriemann.{module}")
 
 
 class Tangent(Channels):
@@ -37,17 +42,22 @@ class Tangent(Channels):
         rows = np.sort(np.random.default_rng(len(train)).permutation(len(train))[:ROWS])
         seen = modality.windows(train.take(rows))
         batch = seen.batch(torch.arange(len(seen)))
-        self.register_buffer("middle", torch.from_numpy(mean_covariance(self.covariances(batch), metric="riemann")))
+        self.register_buffer(
+            "middle",
+            torch.from_numpy(riemann("geometry.mean").mean_covariance(self.covariances(batch), metric="riemann")),
+        )
 
     def covariances(self, batch: Batch) -> np.ndarray:
         """(b, c, c), positive definite through shrinkage."""
         x = self.signals(batch).detach().cpu().double().numpy()
-        found: np.ndarray = Covariances("oas").transform(x)
+        found: np.ndarray = riemann("estimation").Covariances("oas").transform(x)
         # Average reference leaves one direction without variance, and a silent channel has none at all.
         return found + 1e-6 * np.eye(x.shape[1])
 
     def embed(self, batch: Batch) -> Float[Tensor, "b f"]:
-        found = tangent_space(self.covariances(batch), self.middle.cpu().numpy(), metric="riemann")
+        found = riemann("geometry.tangentspace").tangent_space(
+            self.covariances(batch), self.middle.cpu().numpy(), metric="riemann"
+        )
         return torch.from_numpy(found).float().to(batch.x.device)
 
 
