@@ -12,7 +12,7 @@ import pytest
 from benchmark.planted import table
 from benchmark.planted.__main__ import PAGE, main
 from benchmark.planted.arms import spread
-from benchmark.planted.pairs import PAIRS, Pair, Run, as_told, rows
+from benchmark.planted.pairs import PAIRS, Pair, Run, as_told, at_floor, rows
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "planted.csv"
@@ -29,12 +29,15 @@ def test_a_pair_behaves_when_only_the_control_collapses() -> None:
     assert as_told(PLAIN, HEALTHY, replace(HEALTHY, z_rank=2.0)) == (True, False)
 
 
-def test_simsiam_must_reach_its_floor_and_lose_directions() -> None:
-    lost = replace(HEALTHY, z_rank=13.0, loss=-0.995)
+def test_simsiam_loses_directions_and_its_loss_is_counted_apart() -> None:
+    lost = replace(HEALTHY, z_rank=13.0, loss=-0.98)
     assert as_told(SIMSIAM, HEALTHY, lost) == (True, True)
     assert as_told(SIMSIAM, HEALTHY, replace(lost, z_rank=14.0)) == (True, False)  # 14 · 1.5 > 20
-    assert as_told(SIMSIAM, HEALTHY, replace(lost, loss=-0.98)) == (True, False)
-    assert as_told(SIMSIAM, replace(HEALTHY, loss=-0.995), lost) == (False, True)
+    assert at_floor(SIMSIAM, HEALTHY, lost) == (True, False)
+    assert at_floor(SIMSIAM, replace(HEALTHY, loss=-0.995), replace(lost, loss=-0.99)) == (False, True)
+    assert at_floor(PLAIN, HEALTHY, lost) is None
+    intact, control = rows(SIMSIAM, [(HEALTHY, lost), (HEALTHY, replace(lost, loss=-0.99))], {})
+    assert (intact["loss_as_expected"], control["loss_as_expected"], control["as_expected"]) == (2, 1, 2)
 
 
 def test_the_papers_controls_are_the_three_of_the_brief() -> None:
@@ -84,7 +87,7 @@ def test_the_page_says_what_the_file_says(tmp_path: Path, capsys: pytest.Capture
         main(["--page", "--results", str(tmp_path), "--docs", str(tmp_path / "page.md")]) == 1
     )  # one control did not collapse
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
-    assert "| vicreg | intact | 2 of 2 | healthy | – | -0.800 | 0.500 | 0.200 | 0.300 | 12.000 | 0.900 |" in text
+    assert "| vicreg | intact | 2 of 2 | – | healthy | – | -0.800 | 0.500 | 0.200 | 0.300 | 12.000 | 0.900 |" in text
     assert "| vicreg | without variance term | 1 of 2 | " in text and "| 40 | -0.800 |" in text
     assert "- `vicreg` without variance term: alike (a paper)." in text
     assert "`a/b`, 9 steps of 2, 2 seeds" in text and "macro_f1 of a linear probe on kind" in text

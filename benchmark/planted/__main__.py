@@ -57,9 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line: data set, steps, seeds, where to write."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.planted", description=__doc__)
     parser.add_argument("--dataset", default="ecg/simulated")
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=450)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--page", action="store_true", help="only write the page again from the CSV")
     parser.add_argument("--results", type=Path, default=Path("results"))
