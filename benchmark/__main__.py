@@ -31,6 +31,7 @@ from benchmark import (
     plugin,
     record,
     request,
+    robustness,
     stability,
     stale,
     verify,
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _labelfree(chosen, console)
         if chosen.command == "folds":
             return _folds(chosen, root, console)
+        if chosen.command == "robustness":
+            return _robustness(chosen, console)
         if chosen.command == "verify":
             return _verify(chosen, console)
         if chosen.command in reports.NAMES:
@@ -141,6 +144,15 @@ def _folds(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     asked = request.parse(chosen.words)
     known = [one for one in record.load_all(chosen.results, asked.modality) if not is_stale(one)]
     for table in breakdown.tables(known, chosen.results, asked, root, chosen.units):
+        console.print(table)
+    return OK
+
+
+def _robustness(chosen: argparse.Namespace, console: Console) -> int:
+    asked = request.parse(chosen.words)
+    record.preflight(chosen.results)
+    known = [one for one in record.load_all(chosen.results, asked.modality) if not is_stale(one)]
+    for table in robustness.tables(known, chosen.results, asked):
         console.print(table)
     return OK
 

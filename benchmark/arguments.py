@@ -90,6 +90,12 @@ def parser() -> Parser:
         "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…, probe=…"
     )
     parts.add_argument("--units", type=int, default=40, help="most units per table, the hardest first; 0 for none")
+    robust = commands.add_parser(
+        "robustness", parents=[shared], help="what is left of a score where noise and other nuisances are strong"
+    )
+    robust.add_argument(
+        "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…, probe=…"
+    )
     reports.add(commands, shared)
     masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
     masks.add_argument("method", help="which method")
@@ -107,7 +113,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     top = parser()
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and chosen.command not in ("run", "hpo", "band", "folds", "show-masks", "compare")):
+    if options or (
+        rest and chosen.command not in ("run", "hpo", "band", "folds", "robustness", "show-masks", "compare")
+    ):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:
         chosen.words = [*chosen.words, *rest]

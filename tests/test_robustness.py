@@ -1,0 +1,71 @@
+"""Scores where nuisances are strong: thirds and cells by hand, a board against scikit-learn, requests that fail."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+from benchmark import metrics
+from benchmark.__main__ import main
+from benchmark.robustness import Drop, along, cells, thirds
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def test_thirds_hold_equally_many_and_leave_out_what_is_unknown() -> None:
+    assert thirds(np.array([5.0, 1, 3, np.nan, 2, 6, 4])).tolist() == [2, 0, 1, -1, 0, 2, 1]
+    assert thirds(np.array([np.nan, np.nan])).tolist() == [-1, -1]
+
+
+def test_cells_of_two_nuisances_and_their_corners() -> None:
+    """Two rows a cell of the corners; right predictions: 2 of 2 where both are low, 1 of 2 where both are high."""
+    labels, predictions = np.array([0, 1, 0, 1]), np.array([0, 1, 0, 0])
+    first, second = np.array([0, 0, 2, 2]), np.array([0, 0, 2, 2])
+    found = cells(metrics.get("accuracy"), labels, predictions, [first, second])
+    assert found[0, 0] == 1.0 and found[2, 2] == 0.5 and np.isnan(found[0, 2]) and np.isnan(found[1, 1])
+    assert along(found, [True, True]) == (1.0, 0.5)
+    assert along(found, [False, False]) == (0.5, 1.0)
+    assert Drop("a × b", 0.8, 0.6).drop == pytest.approx(0.25)
+    assert np.isnan(Drop("a", -0.1, 0.2).drop)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    for method in ("mae", "simclr"):
+        source = RESULTS / "records" / "ecg" / "simulated" / method
+        shutil.copytree(source, tmp_path / "records" / "ecg" / "simulated" / method)
+    return tmp_path
+
+
+def test_a_board_against_scikit_learn(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["robustness", "ecg", "dataset=simulated", "--results", str(board)]) == 0
+    table = pd.read_csv(board / "robustness_ecg_simulated.csv", keep_default_na=False)
+    row = table[(table["method"] == "simclr") & (table["factor"] == "electrode_noise")].iloc[0]
+    ends = []
+    for path in sorted((board / "records" / "ecg" / "simulated" / "simclr").glob("*.npz")):
+        with np.load(path) as stored:
+            noise = stored["electrode_noise.label"].ravel()
+            label, said = stored["rhythm.label"], stored["rhythm.linear.pred"]
+        said = said.argmax(1) if said.ndim == 2 else said
+        low, high = np.quantile(noise, [1 / 3, 2 / 3])
+        ends.append([f1_score(label[one], said[one], average="macro") for one in (noise < low, noise >= high)])
+    easy, hard = np.mean(ends, 0)
+    assert float(row["easy"]) == pytest.approx(easy, abs=1e-4)
+    assert float(row["hard"]) == pytest.approx(hard, abs=1e-4)
+    assert float(row["drop"]) == pytest.approx(1 - hard / easy, abs=1e-3)
+    assert set(table["factor"]) >= {"baseline_wander", "line_noise", "baseline_wander × electrode_noise"}
+    shown = capsys.readouterr().out
+    assert "simclr" in shown and f"{easy:.3f} → {hard:.3f}" in shown
+
+
+def test_what_was_never_run_and_what_has_no_such_nuisance(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["robustness", "ecg", "dataset=simulated", "preset=smoke", "--results", str(board)]) == 3
+    assert "run it first: run ecg dataset=simulated preset=smoke" in " ".join(capsys.readouterr().err.split())
+    shutil.copytree(RESULTS / "records" / "ecg" / "mitbih" / "mae", board / "records" / "ecg" / "mitbih" / "mae")
+    assert main(["robustness", "ecg", "dataset=mitbih", "--results", str(board)]) == 3
+    assert "has no nuisance that is a number" in " ".join(capsys.readouterr().err.split())
