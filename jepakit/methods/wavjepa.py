@@ -17,6 +17,8 @@ Tests: test_spans.py, test_methods_audio.py, test_contracts.py.
 
 import copy
 
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
 from jepakit.modality import Modality
@@ -27,16 +29,25 @@ from jepakit.registry import methods
 from jepakit.schedules import Schedule, momentum
 from jepakit.spans import Spans
 from jepakit.targets import Frozen, Norm, follow, instance_norm
-from jepakit.types import Size, UsageError
+from jepakit.types import Batch, Size, UsageError
 
 
 class SharedFront(Frozen):
-    """A teacher whose transformer follows the student and whose tokenizer is always the student's, without gradient."""
+    """A teacher whose transformer follows the student and whose tokenizer is always the student's, without gradient.
+
+    hears: the side input that it is shown instead of the input, on data sets that have it.
+    """
+
+    hears: str | None = None
 
     def __init__(self, student: Backbone, momentum: Schedule, *, norm: Norm, layers: int) -> None:
         super().__init__(copy.deepcopy(student), norm=norm, layers=layers)
         self.momentum = momentum
         self._student = (student,)  # in a tuple: the student belongs to the objective, not to its target
+
+    def compute(self, batch: Batch) -> Float[Tensor, "b n e"]:
+        side = None if self.hears is None else batch.extra.get(self.hears)
+        return super().compute(batch if side is None else batch.with_x(side.to(batch.x.dtype)))
 
     def update(self, progress: float) -> None:
         student = self._student[0]

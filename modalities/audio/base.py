@@ -27,7 +27,7 @@ WHOLE = "whole"  # the side input under which ``crop`` keeps the recording that 
 
 
 class AudioModality(SignalModality):
-    """Mono sound (b, 1, t), root mean square about 1. A subclass states the facts and how to ``read`` its parts.
+    """Sound (b, c, t), root mean square about 1. A subclass states the facts and how to ``read`` its parts.
 
     layers: (width, kernel, stride) of the front end, ``patch`` being the product of its strides; window, frame, bands, tile:
     samples of an analysis window and of a hop, mel bands, and (bands, frames) of a tile, all of the spectrogram; speed: the
@@ -35,7 +35,7 @@ class AudioModality(SignalModality):
     """
 
     name: ClassVar[str] = "audio"
-    board = (
+    board: ClassVar[tuple[str, ...]] = (
         "wavjepa", "specjepa", "ijepa", "data2vec", "lejepa", "mae", "simclr", "vicreg", "supervised", "random_init",
         "raw_features",
     )  # fmt: skip
@@ -48,7 +48,7 @@ class AudioModality(SignalModality):
     speed: ClassVar[float] = 0.0
 
     def tokenizer(self, dim: int) -> nn.Module:
-        return WaveTokenizer(self.layers, self.grid, dim)
+        return WaveTokenizer(self.layers, self.grid, dim, self.channels)
 
     def spectral(self) -> SpectralTokens:
         """The same data set as tiles of its log-mel spectrogram."""
@@ -56,7 +56,8 @@ class AudioModality(SignalModality):
 
     def channelwise(self) -> Modality:
         raise UsageError(
-            f"{self.name}/{self.dataset} has one channel; methods on channel tokens cannot run on it, name another method"
+            f"{self.name}/{self.dataset} has no channels that could be tokens of their own; methods on channel tokens "
+            "cannot run on it, name another method"
         )
 
     def crop(self, batch: Batch) -> Batch:
@@ -71,9 +72,9 @@ class AudioModality(SignalModality):
         return replace(batch, x=view(batch.extra.get(WHOLE, batch.x), self.length, self.speed), extra=extra)
 
     def handmade(self, batch: Batch) -> Float[Tensor, "b f"]:
-        """MFCC in five segments, MFCC and log-mel statistics of the sounding part."""
+        """MFCC in five segments, MFCC and log-mel statistics of the sounding part of the mean over channels."""
         mel = LogMel(self.rate, self.window, self.frame, self.bands).to(batch.x.device)
-        return usual(mel(batch.x[:, 0]))
+        return usual(mel(batch.x.mean(1)))
 
 
 class ClipModality(AudioModality):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchaudio.functional import create_dct, melscale_fbanks
 
 SEGMENTS, COEFFICIENTS = 5, 20
+LAGS = 8  # samples between two ears, to either side
 FLOOR = 1e-6  # added to the power: 60 dB below a sound of root mean square 1
 ACTIVE = 12.0  # a frame within e^-12 (52 dB) of the loudest belongs to the sound
 
@@ -64,3 +65,15 @@ def usual(mel: Float[Tensor, "b m f"]) -> Float[Tensor, "b e"]:
         weight = torch.where(weight.sum(1, keepdim=True) > 0, weight, sounding)
         means.append(moments(mfcc, weight)[:, :COEFFICIENTS])
     return torch.cat([*means, moments(mfcc, sounding), moments(mel, sounding)], 1)
+
+
+def between(x: Float[Tensor, "b 2 t"]) -> Float[Tensor, "b e"]:
+    """What two ears tell apart: the phase correlation (GCC-PHAT) at lags of up to ``LAGS`` samples, positive where the
+    second channel is later, and the difference of their levels in dB."""
+    with torch.autocast(x.device.type, enabled=False):
+        first, second = torch.fft.rfft(x.float(), n=2 * x.shape[-1]).unbind(1)
+        cross = first.conj() * second
+        phase = torch.fft.irfft(cross / cross.abs().clamp_min(1e-9))
+        power = x.float().square().mean(-1).clamp_min(1e-12)
+    lags = torch.arange(-LAGS, LAGS + 1, device=x.device)
+    return torch.cat([phase[:, lags], 10 * (power[:, 1:] / power[:, :1]).log10()], 1)

@@ -7,6 +7,7 @@ time and the ratio of sound to noise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -36,33 +37,48 @@ class Simulation:
     factors: dict[str, np.ndarray]
 
 
-def simulate(players: int, clips: int, samples: int, rate: float, seed: int) -> Simulation:
-    """``players`` × ``clips`` sounds of ``samples`` samples at ``rate`` Hz; equal arguments give equal arrays."""
-    random = np.random.default_rng(seed)
+@dataclass(frozen=True)
+class Notes:
+    """What players play: sounds (n, t) without any room, whose they are, and the factors of the player and the notes."""
+
+    dry: np.ndarray
+    player: np.ndarray
+    factors: dict[str, np.ndarray]
+
+
+def compose(random: np.random.Generator, players: int, clips: int, samples: int, rate: float) -> Notes:
+    """``players`` × ``clips`` clips of ``samples`` samples at ``rate`` Hz."""
     n = players * clips
     band = draw_players(random, players)
     player = np.arange(players).repeat(clips)
     pitch = random.uniform(0, OCTAVES, n)
     count = random.integers(1, EVENTS + 1, n)
     start = onsets(random, count, samples / rate)
-    decay = np.exp(random.uniform(np.log(DECAY[0]), np.log(DECAY[1]), n))
-    ratio, slope = random.uniform(*RATIO, n), random.uniform(0, 1.5, n)
     dry = np.empty((n, samples), dtype=np.float32)
-    heard = np.empty_like(dry)
     for first in range(0, n, CHUNK):
         rows = slice(first, first + CHUNK)
-        one = band.take(player[rows])
-        dry[rows] = perform(random, one, LOWEST * 2 ** pitch[rows], start[rows], samples, rate)
-        wet = reverberate(dry[rows], echoes(random, decay[rows], samples, rate))
+        dry[rows] = perform(random, band.take(player[rows]), LOWEST * 2 ** pitch[rows], start[rows], samples, rate)
+    return Notes(dry, player, {"instrument": band.instrument[player], "pitch": pitch, "events": count - 1})
+
+
+def trouble(random: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reverberation time (s), ratio of sound to noise (dB) and fall of the noise of n clips, independent of each other."""
+    decay = np.exp(random.uniform(np.log(DECAY[0]), np.log(DECAY[1]), n))
+    return decay, random.uniform(*RATIO, n), random.uniform(0, 1.5, n)
+
+
+def simulate(players: int, clips: int, samples: int, rate: float, seed: int) -> Simulation:
+    """``players`` × ``clips`` sounds of ``samples`` samples at ``rate`` Hz; equal arguments give equal arrays."""
+    random = np.random.default_rng(seed)
+    notes = compose(random, players, clips, samples, rate)
+    decay, ratio, slope = trouble(random, len(notes.dry))
+    heard = np.empty_like(notes.dry)
+    for first in range(0, len(heard), CHUNK):
+        rows = slice(first, first + CHUNK)
+        wet = reverberate(notes.dry[rows], echoes(random, decay[rows], samples, rate))
         heard[rows] = add_noise(wet, coloured(random, slope[rows], samples), ratio[rows])
-    factors = {
-        "instrument": band.instrument[player],
-        "pitch": pitch,
-        "events": count - 1,
-        "reverberation": np.log(decay),
-        "noise": ratio,
-    }
-    return Simulation(dry, heard, player, factors)
+    factors = {**notes.factors, "reverberation": np.log(decay), "noise": ratio}
+    return Simulation(notes.dry, heard, notes.player, factors)
 
 
 @datasets.register("audio/simulated")
@@ -88,7 +104,7 @@ class Simulated(AudioModality):
     players: ClassVar[int] = 240
     clips: ClassVar[int] = 8
     seed: ClassVar[int] = 20
-    tasks = (
+    tasks: tuple[Task, ...] = (
         Task("instrument", "class", "macro_f1", INSTRUMENTS),
         Task("pitch", "regression", "r2"),
         Task("events", "class", "macro_f1", ("one", "two", "three", "four")),
@@ -100,16 +116,28 @@ class Simulated(AudioModality):
     def read(cls, root: Path | None) -> dict[Part, Data]:
         simulation = simulate(cls.players, cls.clips, cls.length, cls.rate, cls.seed)
         x = np.stack([level(row, int(cls.rate)) for row in simulation.heard]).astype(np.float16)
+        return cls.parts(x[:, None], simulation.player, simulation.factors)
+
+    @classmethod
+    def parts(
+        cls,
+        x: np.ndarray,
+        player: np.ndarray,
+        factors: Mapping[str, np.ndarray],
+        extra: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[Part, Data]:
+        """The parts by player from sounds (n, c, t), factors (n,) and side inputs (n, …)."""
         # Players are exchangeable draws and instruments take turns, so the first 60 % are as good a train part as any.
         group = np.arange(len(x)) // cls.clips / cls.players
         member = np.searchsorted([0.6, 0.8], group, side="right")
         kinds = {task.name: np.int64 if task.kind == "class" else np.float32 for task in cls.tasks}
-        parts: dict[Part, Data] = {}
+        made: dict[Part, Data] = {}
         for number, part in enumerate(PARTS):
             rows = np.flatnonzero(member == number)
-            parts[part] = Data(
-                torch.from_numpy(x[rows])[:, None],
-                {name: torch.from_numpy(simulation.factors[name][rows].astype(kind)) for name, kind in kinds.items()},
-                np.array([f"p{player:03d}" for player in simulation.player[rows]]),
+            made[part] = Data(
+                torch.from_numpy(x[rows]),
+                {name: torch.from_numpy(factors[name][rows].astype(kind)) for name, kind in kinds.items()},
+                np.array([f"p{one:03d}" for one in player[rows]]),
+                extra={name: torch.from_numpy(column[rows]) for name, column in (extra or {}).items()},
             )
-        return parts
+        return made

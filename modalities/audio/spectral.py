@@ -32,7 +32,7 @@ class Spectrogram(LogMel):
         rows = torch.linspace(0, len(data) - 1, min(ROWS, len(data))).round().long()
         total, squares, count = torch.zeros(audio.bands), torch.zeros(audio.bands), 0
         for piece in rows.split(50):
-            mel = super().forward(data.batch(piece).x[:, 0])
+            mel = super().forward(data.batch(piece).x.mean(1))
             total, squares = total + mel.sum((0, 2)), squares + mel.square().sum((0, 2))
             count += mel.shape[0] * mel.shape[2]
         mean = total / count
@@ -44,7 +44,8 @@ class Spectrogram(LogMel):
 
 
 class SpectralTokens(Modality):
-    """A data set of sounds with one token per tile of ``audio.tile`` = (bands, frames) of the spectrogram.
+    """A data set of sounds with one token per tile of ``audio.tile`` = (bands, frames) of the spectrogram of the mean over
+    its channels.
 
     Tokens are band-major, pos = (row, column) of the tile, lowest band first. Samples, crops, windows, views and
     hand-made features stay those of the waveform. Frames overlap, so a tile sees (window − frame)/2 samples of its
@@ -74,7 +75,7 @@ class SpectralTokens(Modality):
         device = batch.x.device
         if device not in self._spectrograms:
             self._spectrograms[device] = Spectrogram(self.audio).to(device)
-        return F.unfold(self._spectrograms[device](batch.x[:, 0])[:, None], self.tile, stride=self.tile).mT
+        return F.unfold(self._spectrograms[device](batch.x.mean(1))[:, None], self.tile, stride=self.tile).mT
 
     def crop(self, batch: Batch) -> Batch:
         return self.audio.crop(batch)
@@ -105,7 +106,7 @@ class TileTokenizer(nn.Module):
         self.register_buffer("pos", grid_positions(grid), persistent=False)
 
     def forward(self, batch: Batch) -> Tokens:
-        x = self.project(self.spectrogram(batch.x[:, 0])[:, None]).flatten(2).mT
+        x = self.project(self.spectrogram(batch.x.mean(1))[:, None]).flatten(2).mT
         if x.shape[1] != len(self.pos):
             raise ValueError(f"the input gives {x.shape[1]} tiles, the grid has {len(self.pos)}; crop first")
         return Tokens(x, self.pos.expand(len(batch), -1, -1))
