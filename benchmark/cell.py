@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from benchmark import budget, source, tuned, values
@@ -67,7 +68,7 @@ class Cell:
             "seed": self.seed,
             "size": asdict(self.size),
             "training": asdict(self.training),
-            "settings": dict(self.settings),
+            "settings": {name: _content(value) for name, value in self.settings.items()},
             "limit": self.limit,
             "data": dict(self.data),
             "code": {
@@ -105,6 +106,14 @@ class Cell:
         """Key of the frozen features: the encoder's, and the code that extracts them."""
         code = source.digest([source.CHECKOUT / "benchmark/features.py"])
         return hash_of({"encoder": self.encoder_key, "code": code})
+
+
+def _content(value: Any) -> Any:
+    """A setting as it counts: of a file of weights what is in it, not where it lies (the text where it is not here)."""
+    if not (isinstance(value, str) and value.endswith(".safetensors") and Path(value).is_file()):
+        return value
+    with Path(value).open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def hash_of(identity: Mapping[str, Any]) -> str:

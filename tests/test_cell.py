@@ -76,6 +76,20 @@ def test_every_field_of_a_cell_is_part_of_its_identity() -> None:
     assert replace(one, overrides={}).key == one.key
 
 
+def test_a_file_of_weights_counts_by_its_content_not_by_its_place(tmp_path: Path) -> None:
+    here, there = tmp_path / "here.safetensors", tmp_path / "there.safetensors"
+    here.write_bytes(b"weights")
+    there.write_bytes(b"weights")
+
+    def key(teacher: object) -> str:
+        return replace(make(), settings={"teacher": str(teacher)}).encoder_key
+
+    assert key(here) == key(there)
+    there.write_bytes(b"others")
+    assert key(here) != key(there)
+    assert key(tmp_path / "absent.safetensors") != key(here)
+
+
 def test_encoder_key_ignores_probes_and_preset_name_only() -> None:
     one = make()
     assert make(probe="knn").encoder_key == one.encoder_key
