@@ -44,7 +44,7 @@ class Tangent(Channels):
         batch = seen.batch(torch.arange(len(seen)))
         self.register_buffer(
             "middle",
-            torch.from_numpy(riemann("geometry.mean").mean_covariance(self.covariances(batch), metric="riemann")),
+            torch.from_numpy(riemann("geometry.mean").gmean(self.covariances(batch), metric="riemann")),
         )
 
     def covariances(self, batch: Batch) -> np.ndarray:
