@@ -62,7 +62,7 @@ PRESETS: dict[str, Preset] = {
                 "image": {
                     "size": _size(64, 2, 32, 1, heads=2),
                     "training": {"steps": 1500, "batch_size": 32, "lr": 5e-3},
-                    "about": "the default: an hour and a half for twenty rows and three seeds on 2 cores",
+                    "about": "the default: about two hours for twenty rows and three seeds on 2 cores",
                 }
             },
         ),
