@@ -249,5 +249,5 @@ def test_bands_are_standardised_with_train() -> None:
 
 
 def test_mono_sound_has_no_channel_tokens() -> None:
-    with pytest.raises(UsageError, match="has one channel"):
+    with pytest.raises(UsageError, match="no channels that could be tokens of their own"):
         Few().channelwise()

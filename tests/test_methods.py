@@ -63,6 +63,7 @@ def test_loss_is_finite_and_gradients_flow_where_they_should(name: str, shape: s
     assert not any(n.startswith("target.") for n in touched)
 
 
+@pytest.mark.slow  # 120 steps; test_contracts.py asks 30 steps of every method on every grid
 @pytest.mark.parametrize("name", TRAINED)
 def test_loss_falls_on_one_batch(name: str) -> None:
     """Overfit one batch under one mask; the teacher is kept still, because a moving target may make a healthy loss rise."""

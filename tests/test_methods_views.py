@@ -168,6 +168,7 @@ def test_visregs_gradient_survives_near_collapse_and_sigregs_does_not() -> None:
     assert pull(SIGReg(64), 1e-2) < 0.2 * pull(SIGReg(64), 1e-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "weight", "low", "high"), [
     ("lejepa", 0.0, 0.0, 0.3), ("lejepa", 0.05, 0.7, 1.3), ("visreg", 0.2, 0.7, 1.3),
 ])  # fmt: skip

@@ -136,6 +136,7 @@ def test_side_inputs_of_a_batch_reach_the_encoder(name: str) -> None:
     assert seen and all("place" in names for names in seen)
 
 
+@pytest.mark.slow
 def test_without_its_stop_gradient_simsiam_solves_its_task_by_losing_dimensions() -> None:
     """The literature's control: the loss gets nearer to its minimum −1 while the projections span fewer directions."""
     losses, ranks = {}, {}
