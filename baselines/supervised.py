@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jepakit.modality import Modality
+from jepakit.nn import Embedder
 from jepakit.objective import Objective
 from jepakit.recipe import vit
 from jepakit.registry import methods
@@ -47,13 +48,13 @@ def fraction(train: Data, task: Task, share: float) -> np.ndarray:
 class Supervised(Objective):
     """Encoder and one linear head per task."""
 
-    def __init__(self, modality: Modality, size: Size, share: float) -> None:
+    def __init__(self, backbone: Embedder, modality: Modality, share: float = 1.0) -> None:
         super().__init__()
-        self.backbone, self.share = vit(modality, size), share
+        self.backbone, self.share = backbone, share
         self.tasks = [t for t in modality.tasks if t.kind != "dense" and not t.nuisance]
         if not self.tasks:
             raise UsageError(f"{modality.name}/{modality.dataset} has no whole-sample label to train on")
-        self.heads = nn.ModuleList(nn.Linear(size.dim, max(1, len(task.classes))) for task in self.tasks)
+        self.heads = nn.ModuleList(nn.Linear(backbone.dim, max(1, len(task.classes))) for task in self.tasks)
         train = modality.data("train")
         self.scale: dict[str, tuple[float, float]] = {}
         for task in self.tasks:
@@ -89,4 +90,4 @@ def supervised(modality: Modality, size: Size, *, labels: float = 1.0) -> Superv
     """End-to-end training on whole-sample labels; labels: the share of training rows that is used."""
     if not 0 < labels <= 1:
         raise UsageError(f"recipe.labels is a share of the training rows in (0, 1], not {labels}")
-    return Supervised(modality, size, labels)
+    return Supervised(vit(modality, size), modality, labels)

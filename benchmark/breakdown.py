@@ -36,31 +36,36 @@ def tables(
 
     Raises UsageError where no record has a score of this kind.
     """
-    probe = asked.overrides.get("probe", "linear").partition(",")[0]
+    own = [one for one in records if asked.methods is None or one["method"] in asked.methods]
     for name in asked.boards:
-        own = [
-            one
-            for one in records
-            if one["preset"] == asked.preset
-            and name in (one["dataset"], folds.board(one["modality"], one["dataset"]))
-            and (asked.methods is None or one["method"] in asked.methods)
-        ]
-        apart = not name.endswith(folds.ALL)
-        here = boards(own, None, keep=lambda measure: measure.probe == probe and not measure.extra, apart=apart)
-        shown = [(board, measure) for board in here for measure in board.measures if not measure.nuisance]
-        if not shown:
-            raise UsageError(
-                f"{asked.modality}/{name} has no fresh score of the probe '{probe}' at preset {asked.preset}; run it first: "
-                f"run {asked.modality} dataset={name} preset={asked.preset} probe={probe}"
-            )
-        for board, measure in shown:
+        for board, measure in measured(own, asked, name):
             if board.folds > 1:
                 yield by_fold(board, measure)
             if most:
                 yield by_unit(board, measure, results, root, most, asked.methods is not None)
 
 
-def _title(board: Board, measure: Measure) -> str:
+def measured(records: Sequence[Record], asked: Request, name: str) -> list[tuple[Board, Measure]]:
+    """Every board of the data set ``name`` at the preset that is asked for, with each of its measures by the probe that is
+    asked for; nuisances left out. Raises UsageError where there is none."""
+    probe = asked.overrides.get("probe", "linear").partition(",")[0]
+    own = [
+        one
+        for one in records
+        if one["preset"] == asked.preset and name in (one["dataset"], folds.board(one["modality"], one["dataset"]))
+    ]
+    apart = not name.endswith(folds.ALL)
+    here = boards(own, None, keep=lambda measure: measure.probe == probe and not measure.extra, apart=apart)
+    shown = [(board, measure) for board in here for measure in board.measures if not measure.nuisance]
+    if not shown:
+        raise UsageError(
+            f"{asked.modality}/{name} has no fresh score of the probe '{probe}' at preset {asked.preset}; run it first: "
+            f"run {asked.modality} dataset={name} preset={asked.preset} probe={probe}"
+        )
+    return shown
+
+
+def title(board: Board, measure: Measure) -> str:
     budget = f" · {board.budget}" if board.budget else ""
     place = f"{board.modality}/{board.dataset} · {board.preset}{budget}"
     return escape(f"{place} · {measure.task}, {measure.probe} {measure.metric}")
@@ -91,7 +96,7 @@ def fold_scores(records: Iterable[Record], measure: Measure) -> dict[int, float]
 def by_fold(board: Board, measure: Measure) -> Table:
     """Rows by folds; the mean and the deviation over folds only where no seed lacks one."""
     numbers = range(1, board.folds + 1)
-    made = table(_title(board, measure), "method", *(f"fold {k}" for k in numbers), "mean", "sd of folds", "seeds")
+    made = table(title(board, measure), "method", *(f"fold {k}" for k in numbers), "mean", "sd of folds", "seeds")
     for column in made.columns[1:]:
         column.justify = "right"
     rows = _rows(board)
@@ -101,7 +106,7 @@ def by_fold(board: Board, measure: Measure) -> Table:
         mean = spread = ""
         if line.mean is not None:
             mean, spread = f"{line.mean:.3f}", f"{np.std(list(scores.values()), ddof=1):.3f}"
-        made.add_row(_name(line), *cells, mean or f"{len(scores)}/{board.folds} folds", spread, str(line.n_seeds))
+        made.add_row(row_name(line), *cells, mean or f"{len(scores)}/{board.folds} folds", spread, str(line.n_seeds))
     made.caption = "folds: mean over their seeds; mean: over the seeds that have every fold, as on the board"
     return made
 
@@ -144,8 +149,8 @@ def by_unit(board: Board, measure: Measure, results: Path, root: Path | None, mo
     names = unit_names(board, results, root, units)
     word = datasets[f"{board.modality}/{board.records[0]['dataset']}"].make.card.unit
     parted = board.folds > 1
-    heads = [*([word, "fold"] if parted else [word]), "rows", *map(_name, shown)]
-    made = table(_title(board, measure) + f" · by {escape(word)}", *heads)
+    heads = [*([word, "fold"] if parted else [word]), "rows", *map(row_name, shown)]
+    made = table(title(board, measure) + f" · by {escape(word)}", *heads)
     for column in made.columns[1:]:
         column.justify = "right"
     for unit in order[:most]:
@@ -188,5 +193,5 @@ def _lines(board: Board, measure: Measure) -> list[Line]:
     return [line for line in board.of(measure) if line.method != "chance"]
 
 
-def _name(line: Line) -> str:
+def row_name(line: Line) -> str:
     return escape(f"{line.method} {line.variant}".strip())

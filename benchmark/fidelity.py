@@ -119,7 +119,8 @@ def page() -> str:
     files: dict[Path, list[str]] = {}
     for name in methods:
         path = methods[name].source
-        if path.is_relative_to(CHECKOUT):  # a plugin of the moment is nobody else's business
+        # A plugin of the moment is nobody else's business, and the page is the same with and without an optional package.
+        if path.is_relative_to(CHECKOUT) and "extra" not in methods[name].info:
             files.setdefault(path, []).append(name)
     rank = {"jepa": 0, "mae": 1, "contrastive": 2, "supervised": 3, "reference": 4}
     order = sorted(files.values(), key=lambda names: (rank.get(str(methods[names[0]].info.get("family")), 9), names[0]))

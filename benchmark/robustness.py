@@ -19,9 +19,9 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark import metrics
+from benchmark import breakdown, metrics
 from benchmark.atomic import write_bytes
-from benchmark.board import Board, Record, boards, row_variant
+from benchmark.board import Board, Record, row_variant
 from benchmark.lines import Measure, Name, value_of
 from benchmark.listing import table
 from benchmark.predictions import Store
@@ -29,10 +29,10 @@ from benchmark.request import Request
 from jepakit.registry import datasets
 from jepakit.types import Task, UsageError
 
-PARTS = 3  # thirds
+THIRDS = 3
 COLUMNS = (
-    "modality", "dataset", "preset", "budget", "task", "metric", "probe", "method", "variant", "seeds", "factor", "all",
-    "easy", "hard", "drop",
+    "modality", "dataset", "data", "preset", "budget", "task", "metric", "probe", "method", "variant", "seeds", "factor",
+    "all", "easy", "hard", "drop",
 )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ class Drop:
 def thirds(values: np.ndarray) -> np.ndarray:
     """Number of the third (0 lowest … 2 highest) that each value lies in; −1 where it is not known."""
     known = np.isfinite(values)
-    edges = np.quantile(values[known], np.arange(1, PARTS) / PARTS) if known.any() else np.zeros(PARTS - 1)
+    edges = np.quantile(values[known], np.arange(1, THIRDS) / THIRDS) if known.any() else np.zeros(THIRDS - 1)
     return np.where(known, np.searchsorted(edges, values, side="right"), -1)
 
 
@@ -64,8 +64,8 @@ def cells(
     metric: metrics.Metric, labels: np.ndarray, predictions: np.ndarray, groups: Sequence[np.ndarray]
 ) -> np.ndarray:
     """The score in every cell of the grid that ``groups`` span: one axis of thirds each; NaN in a cell without rows."""
-    found = np.full((PARTS,) * len(groups), np.nan)
-    for cell in itertools.product(range(PARTS), repeat=len(groups)):
+    found = np.full((THIRDS,) * len(groups), np.nan)
+    for cell in itertools.product(range(THIRDS), repeat=len(groups)):
         mine = np.logical_and.reduce([group == third for group, third in zip(groups, cell, strict=True)])
         if mine.any():
             with warnings.catch_warnings():
@@ -76,8 +76,8 @@ def cells(
 
 def along(scores: np.ndarray, hard_is_high: Sequence[bool]) -> tuple[float, float]:
     """(easy, hard) corner of a grid of scores."""
-    hard = tuple(PARTS - 1 if high else 0 for high in hard_is_high)
-    easy = tuple(0 if high else PARTS - 1 for high in hard_is_high)
+    hard = tuple(THIRDS - 1 if high else 0 for high in hard_is_high)
+    easy = tuple(0 if high else THIRDS - 1 for high in hard_is_high)
     return float(scores[easy]), float(scores[hard])
 
 
@@ -128,33 +128,25 @@ def _tasks(board: Board) -> Sequence[Task]:
 
 def tables(records: Sequence[Record], results: Path, asked: Request) -> Iterator[Table]:
     """One table for the headline task of every board that is asked for, rows by their drop along the grid, and
-    ``robustness_<modality>_<dataset>.csv`` in the results folder.
+    ``robustness_<modality>_<dataset>_<preset>_<probe>.csv`` in the results folder, which has every row whichever are shown.
 
     Raises UsageError where no record has a score of this kind, and for a data set without numbers for nuisances.
     """
-    probe = asked.overrides.get("probe", "linear").partition(",")[0]
     for name in asked.boards:
-        own = [
-            one
-            for one in records
-            if one["preset"] == asked.preset
-            and one["dataset"] == name
-            and (asked.methods is None or one["method"] in asked.methods)
-        ]
-        here = boards(own, None, keep=lambda measure: measure.probe == probe and not measure.extra)
-        shown = [(board, board.measures[0]) for board in here if board.measures and not board.measures[0].nuisance]
-        if not shown:
-            raise UsageError(
-                f"{asked.modality}/{name} has no fresh score of the probe '{probe}' at preset {asked.preset}; run it first: "
-                f"run {asked.modality} dataset={name} preset={asked.preset} probe={probe}"
-            )
         lines: list[dict[str, object]] = []
+        shown = [pair for pair in breakdown.measured(records, asked, name) if not pair[1].minor]
         for board, measure in shown:
             found = study(board, measure, results)
-            yield _table(board, measure, found)
+            yield _table(
+                board,
+                measure,
+                {row: own for row, own in found.items() if asked.methods is None or row[0] in asked.methods},
+            )
             lines += _lines(board, measure, found)
-        text = pd.DataFrame(lines, columns=list(COLUMNS)).to_csv(index=False, float_format="%.5g")
-        write_bytes(results / f"robustness_{asked.modality}_{name}.csv", text.encode())
+        for _, measure in shown[:1]:
+            path = results / f"robustness_{asked.modality}_{name}_{asked.preset}_{measure.probe}.csv"
+            text = pd.DataFrame(lines, columns=list(COLUMNS)).to_csv(index=False, float_format="%.5g")
+            write_bytes(path, text.encode())
 
 
 def _ordered(found: dict[Name, list[Drop]]) -> list[tuple[Name, list[Drop]]]:
@@ -166,10 +158,10 @@ def _lines(board: Board, measure: Measure, found: dict[Name, list[Drop]]) -> lis
     whole = {(line.method, line.variant): line for line in board.of(measure)}
     return [
         {
-            "modality": board.modality, "dataset": board.dataset, "preset": board.preset, "budget": board.budget,
-            "task": measure.task, "metric": measure.metric, "probe": measure.probe, "method": name[0],
-            "variant": name[1], "seeds": whole[name].n_seeds, "factor": one.factor, "all": whole[name].mean,
-            "easy": one.easy, "hard": one.hard, "drop": one.drop,
+            "modality": board.modality, "dataset": board.dataset, "data": board.data, "preset": board.preset,
+            "budget": board.budget, "task": measure.task, "metric": measure.metric, "probe": measure.probe,
+            "method": name[0], "variant": name[1], "seeds": whole[name].n_seeds, "factor": one.factor,
+            "all": whole[name].mean, "easy": one.easy, "hard": one.hard, "drop": one.drop,
         }
         for name, drops in _ordered(found)
         for one in drops
@@ -178,17 +170,13 @@ def _lines(board: Board, measure: Measure, found: dict[Name, list[Drop]]) -> lis
 
 def _table(board: Board, measure: Measure, found: dict[Name, list[Drop]]) -> Table:
     factors = [one.factor for one in next(iter(found.values()), [])]
-    budget = f" · {board.budget}" if board.budget else ""
-    title = (
-        f"{board.modality}/{board.dataset} · {board.preset}{budget} · {measure.task}, {measure.probe} {measure.metric}"
-    )
-    made = table(escape(title), "method", "all", *map(escape, factors))
+    made = table(breakdown.title(board, measure), "method", "all", *map(escape, factors))
     for column in made.columns[1:]:
         column.justify = "right"
     whole = {(line.method, line.variant): line for line in board.of(measure)}
     for name, drops in _ordered(found):
         shown = [f"{one.easy:.3f} → {one.hard:.3f} ({-100 * one.drop:+.0f} %)" for one in drops]
         mean = whole[name].mean
-        made.add_row(escape(f"{name[0]} {name[1]}".strip()), "" if mean is None else f"{mean:.3f}", *shown)
+        made.add_row(breakdown.row_name(whole[name]), "" if mean is None else f"{mean:.3f}", *shown)
     made.caption = "score in the easiest third → in the hardest (relative change), mean over seeds; a × b: both at once"
     return made

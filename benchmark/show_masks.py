@@ -101,7 +101,8 @@ def flags(index: torch.Tensor, count: int) -> np.ndarray:
 def masks_of(split: Split, grid: tuple[int, ...], pos: torch.Tensor | None = None) -> Masks:
     """The sets behind a split on ``grid``; ``pos`` (b, n, p): coordinates of the tokens."""
     count = int(np.prod(grid))
-    place = pos[0, :: grid[-1], :3].cpu().numpy() if pos is not None and pos.shape[-1] == 4 else None
+    apart = pos is not None and len(grid) == 2 and pos.shape[-1] == 4  # channels by times, each at (x, y, z, time)
+    place = pos[0, :: grid[-1], :3].cpu().numpy() if pos is not None and apart else None
     return Masks(grid, flags(split.context, count), flags(split.target, count), place)
 
 

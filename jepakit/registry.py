@@ -49,6 +49,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries: dict[str, Entry[T]] = {}
         self._families: dict[str, Callable[[str], T]] = {}
+        self._absent: dict[str, str] = {}
 
     def register(self, name: str, **info: Any) -> Callable[[T], T]:
         """Decorator: ``@methods.register("ecgjepa", family="jepa")``.
@@ -78,9 +79,15 @@ class Registry(Generic[T]):
 
         return decorate
 
+    def absent(self, name: str, remedy: str) -> None:
+        """A name that is known but whose optional package is missing: asking for it raises UsageError with ``remedy``."""
+        self._absent[name] = remedy
+
     def __getitem__(self, name: str) -> Entry[T]:
         if name in self._entries:
             return self._entries[name]
+        if name in self._absent:
+            raise UsageError(f"{self.kind} '{name}' is not installed: {self._absent[name]}")
         for prefix, make in self._families.items():
             if name.startswith(prefix) and name != prefix:
                 return Entry(name, make(name.removeprefix(prefix)))

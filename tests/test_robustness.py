@@ -44,7 +44,7 @@ def board(tmp_path: Path) -> Path:
 
 def test_a_board_against_scikit_learn(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["robustness", "ecg", "dataset=simulated", "--results", str(board)]) == 0
-    table = pd.read_csv(board / "robustness_ecg_simulated.csv", keep_default_na=False)
+    table = pd.read_csv(board / "robustness_ecg_simulated_quick_linear.csv", keep_default_na=False)
     row = table[(table["method"] == "simclr") & (table["factor"] == "electrode_noise")].iloc[0]
     ends = []
     for path in sorted((board / "records" / "ecg" / "simulated" / "simclr").glob("*.npz")):
@@ -61,6 +61,11 @@ def test_a_board_against_scikit_learn(board: Path, capsys: pytest.CaptureFixture
     assert set(table["factor"]) >= {"baseline_wander", "line_noise", "baseline_wander × electrode_noise"}
     shown = capsys.readouterr().out
     assert "simclr" in shown and f"{easy:.3f} → {hard:.3f}" in shown
+    before = table.to_csv()
+    assert main(["robustness", "ecg", "dataset=simulated", "method=mae", "--results", str(board)]) == 0
+    assert "simclr" not in capsys.readouterr().out, "only the row that was asked for is shown"
+    again = pd.read_csv(board / "robustness_ecg_simulated_quick_linear.csv", keep_default_na=False)
+    assert again.to_csv() == before, "and no row is lost from the file"
 
 
 def test_what_was_never_run_and_what_has_no_such_nuisance(board: Path, capsys: pytest.CaptureFixture[str]) -> None:

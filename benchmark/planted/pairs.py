@@ -1,9 +1,9 @@
 """Pairs: a method, the part taken away, what its paper saw without it, and the rule that decides whether a run shows that.
 
 The controls are settings that the recipes offer for this purpose. The rules were written from the papers alone, before any
-run. One was divided since: SimSiam's control had to lose directions *and* bring its loss to −.99 to count. Here it loses all
-directions but one or two while its loss stays near −.97, whatever the rate (up to .1) and length (up to 450 steps): the last
-direction is a sign, which some pairs of views disagree on. So the two are counted apart, each by its rule of old.
+run. One was divided since: SimSiam's control had to lose directions *and* bring its loss to −.99 to count. Here it loses
+most of its directions, but no rate or length that was tried brought the loss to that floor: where one direction is left it
+is a sign, which some pairs of views disagree on. So the two are counted apart, each by its rule of old.
 """
 
 from __future__ import annotations

@@ -15,44 +15,17 @@ Published: HEAR, frozen: ESC-50 86.5 ± 3.3, Speech Commands 5h 90.0, NSynth 5h 
 Tests: test_spans.py, test_methods_audio.py, test_contracts.py.
 """
 
-import copy
-
-from jaxtyping import Float
-from torch import Tensor
 from torch.nn import functional as F
 
+from jepakit.hearing import SharedFront, upper
 from jepakit.modality import Modality
-from jepakit.nn import Backbone
 from jepakit.objective import MaskedJEPA
 from jepakit.recipe import narrow, vit
 from jepakit.registry import methods
-from jepakit.schedules import Schedule, momentum
+from jepakit.schedules import momentum
 from jepakit.spans import Spans
-from jepakit.targets import Frozen, Norm, follow, instance_norm
-from jepakit.types import Batch, Size, UsageError
-
-
-class SharedFront(Frozen):
-    """A teacher whose transformer follows the student and whose tokenizer is always the student's, without gradient.
-
-    hears: the side input that it is shown instead of the input, on data sets that have it.
-    """
-
-    hears: str | None = None
-
-    def __init__(self, student: Backbone, momentum: Schedule, *, norm: Norm, layers: int) -> None:
-        super().__init__(copy.deepcopy(student), norm=norm, layers=layers)
-        self.momentum = momentum
-        self._student = (student,)  # in a tuple: the student belongs to the objective, not to its target
-
-    def compute(self, batch: Batch) -> Float[Tensor, "b n e"]:
-        side = None if self.hears is None else batch.extra.get(self.hears)
-        return super().compute(batch if side is None else batch.with_x(side.to(batch.x.dtype)))
-
-    def update(self, progress: float) -> None:
-        student = self._student[0]
-        follow(self.teacher, student, self.momentum(progress))
-        follow(self.teacher.tokenizer, student.tokenizer, 0.0)
+from jepakit.targets import instance_norm
+from jepakit.types import Size
 
 
 @methods.register(
@@ -77,14 +50,11 @@ def wavjepa(
     """layers: how many of the teacher's last layers are averaged (two thirds by default); groups: of targets; target,
     hidden: shares of the sequence that the spans of a group, and those that the context avoids, add up to; length: of a
     span in tokens; ema: momentum range."""
-    top = min(size.depth, max(2, round(size.depth * 2 / 3))) if layers is None else layers
-    if not 1 <= top <= size.depth:
-        raise UsageError(f"recipe.layers is 1 to {size.depth} (size.depth), not {top}")
     backbone = vit(modality, size)
     return MaskedJEPA(
         backbone=backbone,
         predictor=narrow(size),
         masker=Spans(modality.grid, groups=groups, target=target, hidden=hidden, length=length),
-        target=SharedFront(backbone, momentum(*ema, size.steps), norm=instance_norm, layers=top),
+        target=SharedFront(backbone, momentum(*ema, size.steps), norm=instance_norm, layers=upper(size, layers)),
         distance=F.mse_loss,
     )

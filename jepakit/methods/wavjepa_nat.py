@@ -10,25 +10,17 @@ Published: no small number.
 Tests: test_audio_scenes.py, test_contracts.py.
 """
 
-from torch import nn
+from torch.nn import functional as F
 
-from jepakit.methods.wavjepa import SharedFront, wavjepa
+from jepakit.hearing import FirstChannel, SharedFront, upper
 from jepakit.modality import Modality
 from jepakit.objective import MaskedJEPA
+from jepakit.recipe import narrow, vit
 from jepakit.registry import methods
-from jepakit.types import Batch, Size, Tokens
-
-
-class FirstChannel(nn.Module):
-    """A tokenizer that hears the first channel in all of them."""
-
-    def __init__(self, tokenizer: nn.Module) -> None:
-        super().__init__()
-        self.tokenizer = tokenizer
-
-    def forward(self, batch: Batch) -> Tokens:
-        tokens: Tokens = self.tokenizer(batch.with_x(batch.x[:, :1].expand_as(batch.x)))
-        return tokens
+from jepakit.schedules import momentum
+from jepakit.spans import Spans
+from jepakit.targets import instance_norm
+from jepakit.types import Size
 
 
 @methods.register(
@@ -40,15 +32,30 @@ class FirstChannel(nn.Module):
     space={"recipe.hidden": (0.4, 0.8, "linear")},
 )
 def natural(
-    modality: Modality, size: Size, *, clean: bool = True, first: bool = False, hidden: float = 0.65
+    modality: Modality,
+    size: Size,
+    *,
+    clean: bool = True,
+    first: bool = False,
+    layers: int | None = None,
+    groups: int = 4,
+    target: float = 0.25,
+    hidden: float = 0.65,
+    length: int | None = None,
+    ema: tuple[float, float] = (0.999, 0.99999),
 ) -> MaskedJEPA:
-    """clean: the teacher hears the source alone where the data set has it; first: both hear the first channel only;
-    hidden: as in ``wavjepa``."""
-    objective = wavjepa(modality, size, hidden=hidden)
-    target = objective.target
-    assert isinstance(target, SharedFront)
-    target.hears = "clean" if clean else None
+    """clean: the teacher hears the source alone where the data set has it; first: both hear the first channel only; all
+    else as in ``wavjepa``."""
+    backbone = vit(modality, size)
     if first:
-        for backbone in (objective.backbone, target.teacher):
-            backbone.tokenizer = FirstChannel(backbone.tokenizer)
-    return objective
+        backbone.tokenizer = FirstChannel(backbone.tokenizer)
+    hears = "clean" if clean else None
+    return MaskedJEPA(
+        backbone=backbone,
+        predictor=narrow(size),
+        masker=Spans(modality.grid, groups=groups, target=target, hidden=hidden, length=length),
+        target=SharedFront(
+            backbone, momentum(*ema, size.steps), norm=instance_norm, layers=upper(size, layers), hears=hears
+        ),
+        distance=F.mse_loss,
+    )

@@ -6,9 +6,9 @@ Differs: as ``supervised`` (labels of all tasks that are no nuisance, one linear
 enters the network's own classifier; filters have braindecode's lengths in samples, whatever the sampling rate; probed on
 the same features.
 Published: OpenEEGBench, three seeds, trained from scratch: arithmetic .77 .74 .69 (Shallow), .50 .52 .60 (EEGNet).
-Tests: test_eeg_networks.py, test_contracts.py.
+Tests: test_eeg_convnets.py, test_contracts.py.
 
-The rows exist where braindecode is installed: ``pip install 'jepakit[eeg]'``.
+The rows exist where braindecode is installed.
 """
 
 import importlib
@@ -32,7 +32,7 @@ ROWS = {
 }
 
 
-class Network(Channels):
+class ConvNet(Channels):
     """A braindecode model up to its classifier, on the signals of the channels."""
 
     def __init__(self, modality: Modality, kind: str) -> None:
@@ -42,7 +42,7 @@ class Network(Channels):
         channels, samples = shown.shape[1:]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            models = importlib.import_module("braindecode.models")
+            models = importlib.import_module("braindecode.models")  # takes seconds: only who runs the row waits
             try:
                 self.model: nn.Module = getattr(models, kind)(n_chans=channels, n_outputs=2, n_times=samples)
                 self.model.final_layer = nn.Flatten()
@@ -59,16 +59,6 @@ class Network(Channels):
         return features
 
 
-class Decoder(Supervised):
-    """One of the networks in the place of the house encoder."""
-
-    def __init__(self, modality: Modality, size: Size, kind: str) -> None:
-        super().__init__(modality, size, 1.0)
-        network = Network(modality, kind)
-        self.backbone = network
-        self.heads = nn.ModuleList(nn.Linear(network.dim, max(1, len(task.classes))) for task in self.tasks)
-
-
 def register(name: str, kind: str, paper: str) -> None:
     """The row of one network."""
 
@@ -79,12 +69,15 @@ def register(name: str, kind: str, paper: str) -> None:
         augmentation="none",
         training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
         space={"train.warmup": (0.02, 0.4, "log")},
+        extra="braindecode",
     )
-    def network(modality: Modality, size: Size) -> Decoder:
+    def convnet(modality: Modality, size: Size) -> Supervised:
         """End-to-end training on whole-sample labels."""
-        return Decoder(modality, size, kind)
+        return Supervised(ConvNet(modality, kind), modality)
 
 
-if INSTALLED:
-    for _name, (_kind, _paper) in ROWS.items():
+for _name, (_kind, _paper) in ROWS.items():
+    if INSTALLED:
         register(_name, _kind, _paper)
+    else:
+        methods.absent(_name, "it is a row of braindecode; install it with .venv/bin/pip install 'braindecode>=1.8'")

@@ -10,7 +10,7 @@ import torch
 from waves import Waves
 
 import baselines  # noqa: F401 - registers
-from baselines import networks
+from baselines import eeg_convnets
 from jepakit.pretrain import build
 from jepakit.registry import methods
 from jepakit.types import Size, UsageError
@@ -19,22 +19,23 @@ from modalities.eeg.simulated import Simulated
 SIZE = Size(16, 1, 2, 8, 1, 2, steps=10)
 
 
-def test_without_the_extra_there_are_no_such_rows() -> None:
+def test_without_the_extra_there_are_no_such_rows_and_asking_for_one_names_it() -> None:
     hidden = (
         "import sys, importlib.util as u; find = u.find_spec;"
         "u.find_spec = lambda name, *a: None if name == 'braindecode' else find(name, *a);"
         "import baselines; from jepakit.registry import methods;"
-        "print(sorted({'shallow', 'eegnet', 'tangent'} & set(methods)))"
+        "print(sorted({'shallow', 'eegnet', 'tangent'} & set(methods))); methods['eegnet']"
     )
-    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "['tangent']"
+    assert "method 'eegnet' is not installed: it is a row of braindecode; install it with" in done.stderr
 
 
 @pytest.mark.parametrize(("name", "width"), [("shallow", 840), ("eegnet", 192)])
 def test_the_network_trains_on_the_labels_of_simulated_eeg(name: str, width: int) -> None:
     """Widths by hand: 400 − 25 + 1 = 376 values, (376 − 75) // 15 + 1 = 21 pools of 40 maps; 400 // 4 // 8 = 12 of 16."""
-    if not networks.INSTALLED:
-        pytest.skip("braindecode is not installed (pip install 'jepakit[eeg]')")
+    if not eeg_convnets.INSTALLED:
+        pytest.skip("braindecode is not installed")
     modality = Simulated()
     objective = build(name, modality, SIZE, 0)
     batch = modality.data("train").batch(torch.arange(32))
@@ -53,7 +54,7 @@ def test_the_network_trains_on_the_labels_of_simulated_eeg(name: str, width: int
 
 
 def test_signals_that_are_too_short_are_refused() -> None:
-    if not networks.INSTALLED:
-        pytest.skip("braindecode is not installed (pip install 'jepakit[eeg]')")
+    if not eeg_convnets.INSTALLED:
+        pytest.skip("braindecode is not installed")
     with pytest.raises(UsageError, match="use a data set with longer windows"):
         methods["shallow"].make(Waves(grid=(4,)), SIZE)
