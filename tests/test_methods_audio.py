@@ -11,8 +11,8 @@ from waves import Waves
 
 import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
+from jepakit.hearing import SharedFront
 from jepakit.methods.specjepa import SpectrogramJEPA
-from jepakit.methods.wavjepa import SharedFront
 from jepakit.objective import MaskedJEPA
 from jepakit.pretrain import build
 from jepakit.targets import Frozen
