@@ -125,7 +125,10 @@ def study(root: Path, people: int = 5, split: bool = False) -> Path:
 
 
 def test_a_bids_folder_is_a_data_set(tmp_path: Path) -> None:
-    modality = datasets["eeg/bids-study"].make(study(tmp_path, split=True))
+    root = study(tmp_path, split=True)
+    rest = root / "eeg" / "study" / "sub-01" / "eeg" / "sub-01_task-rest_eeg.edf"
+    write(rest, raw(noise(len(NAMES), 125 * 5), 125.0, NAMES))  # no events beside it
+    modality = datasets["eeg/bids-study"].make(root)
     assert isinstance(modality, Bids)
     assert modality.electrodes == ("Fp1", "F3", "C3", "Cz", "C4") and modality.grid == (5, 2)
     assert modality.tasks[0].classes == ("left", "right")
@@ -134,6 +137,7 @@ def test_a_bids_folder_is_a_data_set(tmp_path: Path) -> None:
     assert parts["val"].labels["trial_type"].tolist() == [0, 1, 0] * 2
     assert parts["val"].repairs == {"trials_cut_off_dropped": 2}
     assert parts["train"].x.shape == (12, 5, 400)
+    assert parts["train"].repairs == {"trials_cut_off_dropped": 4, "recordings_without_events_skipped": 1}
 
 
 def test_drawn_parts_keep_people_apart(tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ SEED = 12
 _ABSENT = ("n/a", "", "nan")
 
 
-def recordings(folder: Path) -> list[Path]:
-    """Every ``sub-*/[ses-*/]eeg/*_eeg.*`` that has a table of events, by name."""
+def recordings(folder: Path) -> tuple[list[Path], int]:
+    """Every ``sub-*/[ses-*/]eeg/*_eeg.*`` that has a table of events, by name, and how many have none."""
     found = [path for path in sorted(folder.glob("sub-*/**/eeg/*_eeg.*")) if path.suffix.lower() in SUFFIXES]
-    return [path for path in found if events_of(path).is_file()]
+    told = [path for path in found if events_of(path).is_file()]
+    return told, len(found) - len(told)
 
 
 def events_of(path: Path) -> Path:
@@ -98,7 +99,7 @@ def parts_of(folder: Path, subjects: list[str]) -> dict[str, Part]:
 @functools.lru_cache(maxsize=2)
 def facts(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(electrodes that every recording has, kinds of event). Raises DataError where there are too few of either."""
-    paths = recordings(folder)
+    paths, _ = recordings(folder)
     if not paths:
         raise DataError(f"{folder} has no sub-*/eeg/*_eeg.* with an *_events.tsv beside it; put a BIDS data set there")
     common = set.intersection(*({electrode(name) for name in header(path).ch_names} for path in paths))
@@ -140,7 +141,7 @@ class Bids(EegModality):
     def read(cls, root: Path | None) -> dict[Part, Data]:
         folder = cls.folder(root)
         electrodes, kinds = facts(folder)
-        paths = recordings(folder)
+        paths, silent = recordings(folder)
         subject = [path.relative_to(folder).parts[0] for path in paths]
         part = parts_of(folder, sorted(set(subject)))
         cues = {kind: code for code, kind in enumerate(kinds)}
@@ -150,6 +151,10 @@ class Bids(EegModality):
             x, label, short = after_cues(Recording(read.signal, read.rate, events(path), {}), cues, cls.length)
             repairs = {**read.repairs, **({"trials_cut_off_dropped": short} if short else {})}
             found[part[unit]].append(Trials(x, label, unit, None, repairs))
+        if silent:  # no rows, but a count that is kept in every record
+            none = np.zeros((0, len(electrodes), cls.length), dtype=np.float32)
+            counted = {"recordings_without_events_skipped": silent}
+            found["train"].append(Trials(none, np.zeros(0, dtype=np.int64), "", None, counted))
         return assemble("trial_type", found, folder)
 
 
