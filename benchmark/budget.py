@@ -55,7 +55,7 @@ PRESETS: dict[str, Preset] = {
             size=_size(64, 4, 32, 2),
             training={"steps": 450, "batch_size": 64, "lr": 5e-3},
             seeds=3,
-            about="the default: about 10 minutes for nine rows and three seeds on 2 cores",
+            about="the default: 10 to 25 minutes for nine rows and three seeds on 2 cores",
             # 64 tokens an image, and masked prediction passes an untrained encoder after 1,000 updates or more: two blocks
             # afford them.
             modalities={
