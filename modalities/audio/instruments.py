@@ -82,39 +82,36 @@ def onsets(random: np.random.Generator, count: np.ndarray, seconds: float) -> np
 def perform(
     random: np.random.Generator, players: Players, pitch: np.ndarray, start: np.ndarray, samples: int, rate: float
 ) -> np.ndarray:
-    """(n, samples) float32: the notes of n clips, one player, pitch (Hz) and row of onsets (s) each, without any room."""
-    n, clock = len(pitch), (np.arange(samples) / rate).astype(np.float32)
+    """(n, samples): the notes of n clips, one player, pitch (Hz) and row of onsets (s) each, without any room."""
+    n, clock = len(pitch), np.arange(samples) / rate
     kind = players.instrument
     # Time since the last onset, and until the next one: a held note ends shortly before it.
-    since = np.full((n, samples), np.float32(1e3))
-    until = np.full((n, samples), np.float32(1e3))
+    since = np.full((n, samples), 1e3)
+    until = np.full((n, samples), 1e3)
     for event in range(EVENTS):
-        age = clock - start[:, event, None].astype(np.float32)
+        age = clock - start[:, event, None]
         since = np.where((age >= 0) & (age < since), age, since)
         until = np.where((age < 0) & (-age < until), -age, until)
     last = np.isfinite(start).sum(1) - 1
     end = start[np.arange(n), last] + 0.35  # the last held note is as long as the others are at most
-    until = np.minimum(until, np.maximum(end[:, None] - clock, 0)).astype(np.float32)
-    envelope = (1 - np.exp(-since / players.attack[:, None].astype(np.float32))) * (since < 999)
+    until = np.minimum(until, np.maximum(end[:, None] - clock, 0))
+    envelope = (1 - np.exp(-since / players.attack[:, None])) * (since < 999)
     held = (DECAY[kind] == 0)[:, None]
-    envelope = np.where(held, envelope * np.clip(until / RELEASE, 0, 1), envelope).astype(np.float32)
+    envelope = np.where(held, envelope * np.clip(until / RELEASE, 0, 1), envelope)
     wobble = players.vibrato_rate[:, None] * 2 * np.pi * clock
     depth = (VIBRATO[kind] * pitch / players.vibrato_rate)[:, None]
     phase = 2 * np.pi * pitch[:, None] * clock - depth * np.cos(wobble + random.uniform(0, 2 * np.pi, (n, 1)))
-    phase = phase.astype(np.float32)
-    wave = np.zeros((n, samples), dtype=np.float32)
+    wave = np.zeros((n, samples))
     for k in range(PARTIALS):
         frequency = RATIO[kind, k] * pitch
         size = AMPLITUDE[kind, k] * np.exp(-players.tilt * np.log(RATIO[kind, k] + 1))
         body = 1 + (players.strength / (1 + (3 * np.log2(frequency[:, None] / players.resonance)) ** 2)).sum(1)
         size = size * body * (frequency < 0.47 * rate)
-        begin = random.uniform(0, 2 * np.pi, (n, 1)).astype(np.float32)
-        partial = np.sin(RATIO[kind, k, None].astype(np.float32) * phase + begin)
-        partial *= size[:, None].astype(np.float32)
+        partial = np.sin(RATIO[kind, k, None] * phase + random.uniform(0, 2 * np.pi, (n, 1)))
+        partial *= size[:, None]
         fades, brightens = ~held[:, 0], BRIGHTENING[kind] > 0
-        fading = (DECAY[kind] * (1 + FASTER[kind] * k))[fades, None].astype(np.float32)
+        fading = (DECAY[kind] * (1 + FASTER[kind] * k))[fades, None]
         partial[fades] *= np.exp(-fading * np.minimum(since[fades], 9))
-        partial[brightens] *= envelope[brightens] ** (BRIGHTENING[kind] * k)[brightens, None].astype(np.float32)
+        partial[brightens] *= envelope[brightens] ** (BRIGHTENING[kind] * k)[brightens, None]
         wave += partial * envelope
-    breath = random.standard_normal((n, samples), dtype=np.float32) * players.breath[:, None].astype(np.float32)
-    return wave + breath * envelope
+    return wave + random.standard_normal((n, samples)) * players.breath[:, None] * envelope

@@ -29,7 +29,7 @@ def stage(players: int, clips: int, samples: int, rate: float, seed: int) -> Sim
     n = len(notes.dry)
     decay, ratio, slope = trouble(random, n)
     azimuth = random.uniform(-WIDEST, WIDEST, n)
-    dry = np.empty((n, 2, samples), dtype=np.float32)
+    dry = np.empty((n, 2, samples))
     heard = np.empty_like(dry)
     for first in range(0, n, CHUNK):
         rows = slice(first, first + CHUNK)
@@ -71,7 +71,7 @@ class Scenes(Simulated):
     def read(cls, root: Path | None) -> dict[Part, Data]:
         made = stage(cls.players, cls.clips, cls.length, cls.rate, cls.seed)
         heard = made.heard - made.heard.mean(2, keepdims=True)
-        loud = np.array([_gain(row, int(cls.rate)) for row in heard], dtype=np.float32)[:, None, None]
+        loud = np.array([_gain(row, int(cls.rate)) for row in heard])[:, None, None]
         clean = {"clean": (made.dry * loud).astype(np.float16)}
         return cls.parts((heard * loud).astype(np.float16), made.player, made.factors, clean)
 
@@ -82,4 +82,5 @@ class Scenes(Simulated):
 def _gain(ears: np.ndarray, rate: int) -> float:
     """The factor that brings the mean of the ears (2, t) to the level of the other data sets of sound."""
     mean = ears.mean(0)
-    return float(np.linalg.norm(level(mean, rate))) / max(float(np.linalg.norm(mean)), 1e-9)
+    levelled = level(mean, rate).astype(np.float64)  # a float32 norm depends on the order of its sum
+    return float(np.linalg.norm(levelled)) / max(float(np.linalg.norm(mean)), 1e-9)

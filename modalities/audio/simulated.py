@@ -2,7 +2,8 @@
 
 Factors. Per player (the split unit): the instrument, and how this specimen sounds (tilt, resonances, attack, vibrato,
 breath). Per clip, independent of the player and of each other: pitch, number of notes, and two nuisances, reverberation
-time and the ratio of sound to noise.
+time and the ratio of sound to noise. All is computed in float64 and kept in float16, so that processors that disagree about
+the last bit of a sine agree about the data.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def compose(random: np.random.Generator, players: int, clips: int, samples: int,
     pitch = random.uniform(0, OCTAVES, n)
     count = random.integers(1, EVENTS + 1, n)
     start = onsets(random, count, samples / rate)
-    dry = np.empty((n, samples), dtype=np.float32)
+    dry = np.empty((n, samples))
     for first in range(0, n, CHUNK):
         rows = slice(first, first + CHUNK)
         dry[rows] = perform(random, band.take(player[rows]), LOWEST * 2 ** pitch[rows], start[rows], samples, rate)

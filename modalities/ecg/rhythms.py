@@ -50,7 +50,7 @@ class Beats:
         fibrillation = np.sin(angle) * swell * (self.rhythm == FIBRILLATION)[:, None]
         saw = (np.sin(angle) - 0.5 * np.sin(2 * angle) + 0.25 * np.sin(3 * angle)) * (self.rhythm == FLUTTER)[:, None]
         waves = fibrillation[..., None] * _FIBRILLATION + saw[..., None] * _FLUTTER
-        wanted: np.ndarray = (self.size[:, None, None] * waves).astype(np.float32)
+        wanted: np.ndarray = self.size[:, None, None] * waves
         return wanted
 
 

@@ -3,7 +3,8 @@
 A beat is a sum of Gaussian bumps along time (P, Q, R, S, a late QRS part, T), each with a direction in space; together
 they are the path of a dipole (x left, y down, z front). Electrode potentials are its projections on the electrode
 vectors, and the twelve leads are differences of electrode potentials, so III = II − I and its kin hold exactly, noise
-included: disturbances enter at the electrodes, where they do in life.
+included: disturbances enter at the electrodes, where they do in life. What the electrodes see is digitised there, and
+leads are made of whole steps: processors that disagree about the last bit of a sine agree about the data.
 
 Factors. Per patient: axis rotation, size and width of every wave, gain of every electrode, PR time, conduction class.
 Per recording: heart rate, rhythm class (independent of the patient, as paroxysmal arrhythmias are, so that knowing the
@@ -30,7 +31,8 @@ from modalities.signals import standardise
 CONDUCTIONS = ("normal", "first-degree AV block", "right bundle branch block", "left bundle branch block")
 NUISANCES = {"baseline_wander": 0.3, "electrode_noise": 0.07, "line_noise": 0.1}  # largest amplitude, mV
 MAINS = 60.0  # Hz
-CHUNK = 400  # recordings computed at once, to bound memory
+STEP = 0.005  # mV per step of the converter (MIT-BIH's recorders: 200 steps per mV)
+CHUNK = 200  # recordings computed at once, to bound memory
 
 # Electrode vectors: RA, LA, LL form Einthoven's triangle (their mean, Wilson's terminal, is zero); V1-V6 run from the
 # right of the breastbone to the left flank and see more of the dipole because they are near.
@@ -43,12 +45,12 @@ ELECTRODES = np.concatenate(
         np.stack([_NEAR * np.cos(_ANGLES), _DOWN, _NEAR * np.sin(_ANGLES)], 1),
     ]
 )
-# Leads I, II, III, aVR, aVL, aVF, V1-V6 from RA, LA, LL, V1-V6.
-LEADS_OF_ELECTRODES = np.zeros((12, 9))
-LEADS_OF_ELECTRODES[:3, :3] = [[-1, 1, 0], [-1, 0, 1], [0, -1, 1]]
-LEADS_OF_ELECTRODES[3:6, :3] = 1.5 * np.eye(3) - 0.5
-LEADS_OF_ELECTRODES[6:, :3] = -1 / 3
-LEADS_OF_ELECTRODES[6:, 3:] = np.eye(6)
+# Six times the leads I, II, III, aVR, aVL, aVF, V1-V6 from RA, LA, LL, V1-V6: whole numbers, so that sums are exact.
+SIX_LEADS = np.zeros((12, 9))
+SIX_LEADS[:3, :3] = [[-6, 6, 0], [-6, 0, 6], [0, -6, 6]]
+SIX_LEADS[3:6, :3] = 9 * np.eye(3) - 3
+SIX_LEADS[6:, :3] = -2
+SIX_LEADS[6:, 3:] = 6 * np.eye(6)
 
 # Waves of a conducted beat: time after R (s), width (s), direction × size (mV). The late QRS part is silent without
 # a bundle branch block. P is placed by the PR time.
@@ -121,26 +123,26 @@ def dipole(
 ) -> np.ndarray:
     """The dipole (n, t, 3) in mV: for each moment the waves of the beat before, at and after it."""
     n, t = len(beats.peak), len(clock)
-    bumps = np.zeros((n, 7, t), dtype=np.float32)  # the six waves, and the ectopic beat
+    bumps = np.zeros((n, 7, t))  # the six waves, and the ectopic beat
     current = (beats.peak[:, :, None] <= clock).sum(1) - 1  # index of the last R before each moment
     rows = np.arange(n)[:, None]
     # T follows the heart rate (Bazett's square root), P does not.
     stretch = np.sqrt(np.clip(beats.mean_gap, 0.35, 1.2) / 0.8)
     centre = time.copy()
     centre[:, T] *= stretch
-    size = np.ones((n, 6, 1), dtype=np.float32)
+    size = np.ones((n, 6, 1))
     size[:, P, 0] = beats.atria
-    centre, width = centre[..., None].astype(np.float32), width[..., None].astype(np.float32)
+    centre, width = centre[..., None], width[..., None]
     for step in (-1, 0, 1):
         which = np.clip(current + step, 0, beats.peak.shape[1] - 1)
-        since = (clock - beats.peak[rows, which]).astype(np.float32)
+        since = clock - beats.peak[rows, which]
         early = beats.early[rows, which]
         bumps[:, :6] += size * np.exp(-0.5 * ((since[:, None] - centre) / width) ** 2) * ~early[:, None]
         if early.any():  # a wide QRS of its own direction, an opposite T, no P
             main = np.exp(-0.5 * ((since - 0.02) / 0.036) ** 2)
             repolarise = np.exp(-0.5 * ((since - 0.30 * stretch[:, None]) / 0.06) ** 2)
             bumps[:, 6] += (main - 0.4 * repolarise) * early
-    vectors = np.concatenate([vector, ectopic[:, None]], 1).astype(np.float32)
+    vectors = np.concatenate([vector, ectopic[:, None]], 1)
     path: np.ndarray = bumps.transpose(0, 2, 1) @ vectors
     return path
 
@@ -162,20 +164,24 @@ def simulate(patients: int, recordings: int, samples: int, rate: float, seed: in
     size = {name: random.uniform(0.03, 1.0, n) * largest for name, largest in NUISANCES.items()}
     clean = np.empty((n, 12, samples), dtype=np.float32)
     signal = np.empty_like(clean)
-    leads = LEADS_OF_ELECTRODES.astype(np.float32)
     for start in range(0, n, CHUNK):
         rows = slice(start, start + CHUNK)
         path = dipole(beats.rows(rows), time[rows], width[rows], vector[rows], ectopic[rows], clock)
         path += beats.rows(rows).flutter_waves(clock)
-        seen = np.einsum("ntj,ej->net", path, ELECTRODES.astype(np.float32), optimize=True)
-        seen *= gain[rows, :, None].astype(np.float32)
+        seen = np.einsum("ntj,ej->net", path, ELECTRODES, optimize=True) * gain[rows, :, None]
         disturbed = seen + disturbances(random, {name: value[rows] for name, value in size.items()}, clock, rate)
-        clean[rows] = leads @ seen
-        signal[rows] = leads @ disturbed
+        clean[rows] = leads(seen)
+        signal[rows] = leads(disturbed)
     # Without a P wave nobody can see a long PR time: unknown, not wrong.
     conduction = np.where((conduction == 1) & (beats.atria == 0), -1, conduction)
     factors = {"rhythm": rhythm, "conduction": conduction, "heart_rate": beats.heart_rate(samples / rate), **size}
     return Simulation(clean, signal, patient, factors)
+
+
+def leads(potentials: np.ndarray) -> np.ndarray:
+    """The twelve leads (n, 12, t) in mV of electrode potentials (n, 9, t), each electrode digitised with ``STEP``."""
+    counts: np.ndarray = SIX_LEADS @ np.rint(potentials / STEP)
+    return counts * (STEP / 6)
 
 
 def disturbances(
@@ -183,13 +189,13 @@ def disturbances(
 ) -> np.ndarray:
     """Electrode potentials (n, 9, t) in mV of the three nuisances with the amplitudes ``size``."""
     n, t = len(size["line_noise"]), len(clock)
-    total = np.zeros((n, 9, t), dtype=np.float32)
+    total = np.zeros((n, 9, t))
     for low, high in ((0.05, 0.2), (0.2, 0.6)):  # skin potential, breathing
         phase = 2 * np.pi * (random.uniform(low, high, (n, 1, 1)) * clock + random.random((n, 9, 1)))
         total += (0.5 * size["baseline_wander"])[:, None, None] * np.sin(phase) * random.uniform(0.4, 1.0, (n, 9, 1))
-    white = random.standard_normal((n, 9, t), dtype=np.float32)
+    white = random.standard_normal((n, 9, t))
     burst = np.exp(-0.5 * ((clock - random.uniform(0, t / rate, (n, 9, 1))) / 0.3) ** 2)  # an electrode is touched
-    slow = np.cumsum(random.standard_normal((n, 9, t), dtype=np.float32), 2) * np.float32(0.12)
+    slow = np.cumsum(random.standard_normal((n, 9, t)), 2) * 0.12
     total += size["electrode_noise"][:, None, None] * (0.8 * white + burst * slow)
     # Every cable is a loop of its own in the mains field: its own size and phase.
     phase = random.random((n, 1, 1)) + 0.15 * random.standard_normal((n, 9, 1))

@@ -1,4 +1,8 @@
-"""Simulated: cortical sources of many people in four states, with eye and muscle artefacts; every factor is known."""
+"""Simulated: cortical sources of many people in four states, with eye and muscle artefacts; every factor is known.
+
+Electrodes are digitised before their mean is taken off, so that processors that disagree about the last bit of a sine agree
+about the data.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +48,7 @@ _GENERATORS = (
 _CENTRE = {"alpha": (8.5, 11.5), "mu": (9.5, 12.5), "beta": (17.0, 23.0), "theta": (5.0, 6.5)}  # Hz, range over people
 _SIZE = {"alpha": 16.0, "mu": 9.0, "beta": 4.5, "theta": 5.0}  # µV at the electrode that sees most
 _WIDTH = {"alpha": 0.7, "mu": 0.8, "beta": 1.6, "theta": 0.7}  # Hz
+STEP = 0.1  # µV per step of the converter
 CHUNK = 400  # rows computed at once, to bound memory
 
 
@@ -127,15 +132,16 @@ def simulate(subjects: int, rows: int, samples: int, rate: float, seed: int) -> 
             for k, wide in enumerate(width)
         ]
         amplitude = share[part, :, None] * people.generator[who]
-        fields = np.concatenate([people.cortex[who], amplitude], 1).astype(np.float32)
-        clean[part] = fields.transpose(0, 2, 1) @ np.concatenate([noise, np.stack(waves, 1)], 1)
+        fields = np.concatenate([people.cortex[who], amplitude], 1)
+        x = fields.transpose(0, 2, 1) @ np.concatenate([noise, np.stack(waves, 1)], 1)
+        clean[part] = x
         closing = blinks(random, nuisance["blinks"][part], clock)[:, None]
         tense = nuisance["muscle"][part, None, None] * bursts(random, count, 2, frequency, clock)
-        fields = np.concatenate([people.eyes[who][:, None], people.temples[who]], 1).astype(np.float32)
-        x = clean[part] + fields.transpose(0, 2, 1) @ np.concatenate([closing, tense], 1).astype(np.float32)
-        noise = random.standard_normal(x.shape, dtype=np.float32)
-        x += nuisance["electrode_noise"][part, None, None].astype(np.float32) * noise
-        signal[part] = x - x.mean(1, keepdims=True)
+        fields = np.concatenate([people.eyes[who][:, None], people.temples[who]], 1)
+        x += fields.transpose(0, 2, 1) @ np.concatenate([closing, tense], 1)
+        x += nuisance["electrode_noise"][part, None, None] * random.standard_normal(x.shape)
+        counts = np.rint(x / STEP)  # whole numbers: their sums are exact
+        signal[part] = (counts * x.shape[1] - counts.sum(1, keepdims=True)) * (STEP / x.shape[1])
     alpha = people.centre[subject, 0]
     return Simulation(clean, signal, subject, {"state": state, "alpha_frequency": alpha, **nuisance})
 

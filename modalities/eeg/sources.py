@@ -41,8 +41,8 @@ def unit(field: np.ndarray) -> np.ndarray:
 def shaped(random: np.random.Generator, shape: tuple[int, ...], samples: int, gain: np.ndarray) -> np.ndarray:
     """Gaussian noise (*shape, samples) of variance 1 whose amplitude spectrum is ``gain`` (*shape or 1s, frequencies)."""
     count = samples // 2 + 1
-    parts = random.standard_normal((*shape, count, 2), dtype=np.float32) * gain[..., None].astype(np.float32)
-    noise = scipy.fft.irfft(parts.view(np.complex64)[..., 0], n=samples, axis=-1)
+    parts = random.standard_normal((*shape, count, 2)) * gain[..., None]
+    noise = scipy.fft.irfft(parts.view(np.complex128)[..., 0], n=samples, axis=-1)
     scaled: np.ndarray = noise / noise.std(-1, keepdims=True)
     return scaled
 
