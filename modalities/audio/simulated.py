@@ -102,7 +102,7 @@ class Simulated(AudioModality):
     window: ClassVar[int] = 320
     frame: ClassVar[int] = 128
     tile: ClassVar[tuple[int, int]] = (10, 8)
-    players: ClassVar[int] = 240
+    players: ClassVar[int] = 480
     clips: ClassVar[int] = 8
     seed: ClassVar[int] = 20
     tasks: tuple[Task, ...] = (

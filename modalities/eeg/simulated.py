@@ -162,7 +162,7 @@ class Simulated(EegModality):
     length: ClassVar[int] = 400
     patch: ClassVar[int] = 200
     rate: ClassVar[float] = 100.0
-    subjects: ClassVar[int] = 120
+    subjects: ClassVar[int] = 300
     rows: ClassVar[int] = 16
     seed: ClassVar[int] = 24
     tasks = (
