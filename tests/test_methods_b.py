@@ -16,6 +16,7 @@ from waves import Waves
 
 import jepakit.methods  # noqa: F401 - registers
 from jepakit.aggregation import most_similar
+from jepakit.backbones import Timm
 from jepakit.methods.dmt import DMTJEPA
 from jepakit.methods.dseq import DSeqJEPA
 from jepakit.methods.seq import SeqJEPA
@@ -213,7 +214,7 @@ def test_seq_loss_is_one_minus_the_cosine_to_the_teachers_last_view() -> None:
     objective = made("seq", modality).eval()
     assert isinstance(objective, SeqJEPA)
     with torch.no_grad():
-        for parameter in objective.target.parameters():
+        for parameter in objective.teacher.parameters():
             parameter.add_(0.01)  # so that teacher and student differ
     batch = some(Tiles(), 3)
     loss = float(objective(batch, 0.0).total.detach())
@@ -223,7 +224,7 @@ def test_seq_loss_is_one_minus_the_cosine_to_the_teachers_last_view() -> None:
         actions = objective.aggregator.action(steps)
         summary = objective.aggregator(torch.stack(features, 1), actions[:2].expand(3, -1, -1))
         predicted = objective.predictor(torch.cat([summary, actions[2:].expand(3, -1)], 1))
-        wanted = objective.target.teacher.embed(batch.with_x(batch.x + lights[3]))
+        wanted = objective.teacher.embed(batch.with_x(batch.x + lights[3]))
     cosines = [float(p @ w / p.norm() / w.norm()) for p, w in zip(predicted, wanted, strict=True)]
     assert loss == pytest.approx(1 - sum(cosines) / 3, abs=1e-5)
 
@@ -241,7 +242,24 @@ def test_seq_lets_both_representations_be_probed() -> None:
 
 
 @pytest.mark.parametrize("name", ["seq", "sie"])
-def test_methods_on_transforms_need_views_that_report_them(name: str) -> None:
+def test_methods_on_transforms_train_the_papers_resnet(name: str) -> None:
+    modality = Tiles()
+    objective = made(name, modality, backbone="resnet18")
+    losses = objective(some(modality), 0.0)
+    losses.total.backward()
+    student = objective.backbone
+    assert isinstance(student, Timm) and student.dim == 512
+    assert all(parameter.grad is not None for parameter in student.parameters())
+    if isinstance(objective, SeqJEPA):
+        assert all(parameter.grad is None and not parameter.requires_grad for parameter in objective.teacher.parameters())
+        with torch.no_grad():
+            student.model.bn1.running_mean.add_(1.0)
+        objective.after_step(0.5)
+        torch.testing.assert_close(objective.teacher.model.bn1.running_mean, student.model.bn1.running_mean)
+
+
+@pytest.mark.parametrize("name", ["seq", "sie"])
+def test_methods_on_transforms_need_need_views_that_report_them(name: str) -> None:
     class Silent(Tiles):
         actions = ()
 

@@ -6,9 +6,10 @@ joined to each view's feature (zero for the last seen view, whose action the pre
 with a learned summary token and no positions; MLP predictor of width 1024 on [summary, next action]; 1 − cosine to the EMA
 teacher's feature of the next view. The encoder's features are equivariant, the summary invariant: ``tap`` says which is
 probed, of the trained encoder, not the teacher.
-Differs: house encoder (released: ResNet-18) and its pre-norm blocks without dropout in the aggregator; a feature is the mean
-over tokens; momentum linear per step (released: cosine, per epoch) and lowered at the start of short runs; a probed summary
-is that of a single view (paper: of up to five); views and their parameters are the modality's.
+Differs: house encoder by default (released: ResNet-18, ``recipe.backbone=resnet18``), whose feature is the mean over tokens,
+and its pre-norm blocks without dropout in the aggregator; momentum linear per step (released: cosine, per epoch) and lowered
+at the start of short runs; a probed summary is that of a single view (paper: of up to five); views and their parameters are
+the modality's.
 Not verified: the nominal optimiser (AdamW, lr 4e-4, weight decay 1e-3; the code overwrites another one); that it learns in
 short runs of the house encoder: under the budget ``quick`` its features fall to one or two directions and class scores end
 below the untrained encoder, at a fifth of the learning rate and with a BatchNorm behind the encoder as well.
@@ -16,32 +17,32 @@ Published: 3DIEBench, ResNet-18: accuracy 87.4, rotation R² .71 (BYOL 82.9 and 
 Tests: test_methods_b.py, test_methods.py.
 """
 
+import copy
 from typing import Literal
 
 import torch
 from torch.nn import functional as F
 
 from jepakit.modality import Modality
-from jepakit.nn import Backbone, Embedder, Projector
+from jepakit.nn import Embedder, Projector
 from jepakit.objective import Objective
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.relative import Aggregator, Summary, acted, need_actions
-from jepakit.schedules import momentum
-from jepakit.targets import EMA
+from jepakit.schedules import Schedule, momentum
+from jepakit.targets import follow
 from jepakit.types import Batch, Losses, Size, UsageError
 
 
 class SeqJEPA(Objective):
     """Encoder, aggregator, predictor, and an EMA teacher of the encoder."""
 
-    backbone: Backbone
-
     def __init__(
-        self, modality: Modality, backbone: Backbone, target: EMA, aggregator: Aggregator, hidden: int
+        self, modality: Modality, backbone: Embedder, ema: Schedule, aggregator: Aggregator, hidden: int
     ) -> None:
         super().__init__()
-        self.modality, self.backbone, self.target, self.aggregator = modality, backbone, target, aggregator
+        self.modality, self.backbone, self.ema, self.aggregator = modality, backbone, ema, aggregator
+        self.teacher = copy.deepcopy(backbone).requires_grad_(False)
         self.predictor = Projector(backbone.dim + 2 * aggregator.width, hidden, backbone.dim)
         self.seen, self.tap = 3, "encoder"
 
@@ -52,12 +53,12 @@ class SeqJEPA(Objective):
         summary = self.aggregator(seen.unflatten(0, (self.seen, len(batch))).transpose(0, 1), actions[:, :-1])
         predicted = self.predictor(torch.cat([summary, actions[:, -1]], -1))
         with torch.no_grad():
-            wanted = self.target.teacher.embed(views[-1])
+            wanted = self.teacher.embed(views[-1])
         loss = 1 - F.cosine_similarity(predicted.float(), wanted.float(), dim=-1).mean()
         return Losses(loss, {"prediction": loss.detach()})
 
     def after_step(self, progress: float) -> None:
-        self.target.update(progress)
+        follow(self.teacher, self.backbone, self.ema(progress))
 
     def encoder(self) -> Embedder:
         return self.backbone if self.tap == "encoder" else Summary(self.backbone, self.aggregator)
@@ -81,14 +82,16 @@ def seq(
     hidden: int = 1024,
     ema: tuple[float, float] = (0.996, 1.0),
     tap: Literal["encoder", "aggregate"] = "encoder",
+    backbone: str = "vit",
 ) -> SeqJEPA:
     """seen: views before the predicted one; action: width of an action; depth, heads: of the aggregator; hidden: width of
-    the predictor; ema: momentum range; tap: which of the two representations is probed."""
+    the predictor; ema: momentum range; tap: which of the two representations is probed; backbone: the house vit or
+    one of timm."""
     actions = need_actions(modality, "seq")
     if seen < 1:
         raise UsageError(f"something must be seen before a view is predicted; recipe.seen={seen}")
-    backbone = vit(modality, size)
-    target = EMA(backbone, momentum(*ema, size.steps))
-    objective = SeqJEPA(modality, backbone, target, Aggregator(size.dim, actions, action, depth, heads), hidden)
+    encoder = embedder(modality, size, backbone)
+    aggregator = Aggregator(encoder.dim, actions, action, depth, heads)
+    objective = SeqJEPA(modality, encoder, momentum(*ema, size.steps), aggregator, hidden)
     objective.seen, objective.tap = seen, tap
     return objective

@@ -5,9 +5,10 @@ Kept: the feature is split in halves, each with a projector of its own; squared 
 views (weight 10) and between the second view's equivariant half and the first's, mapped by a linear predictor whose weights
 a linear hypernetwork makes from the relative action (4.5); VICReg's hinge (10) and covariance (1) on both halves together,
 and the hinge on the predicted half; no teacher, no stop-gradient.
-Differs: house encoder (released: ResNet-18, mean over places); projectors 4·half, 4·half, ``out`` (released: 1024 each); the
-hypernetwork has a bias and starts as the identity, since the modality's identity action is zero (a quaternion's is not);
-the relative action is the difference of the views' parameters; learning rate and run length are the board's.
+Differs: house encoder by default (released: ResNet-18, ``recipe.backbone=resnet18``); projectors 4·half, 4·half, ``out``
+(released: 1024 each); the hypernetwork has a bias and starts as the identity, since the modality's identity action is zero
+(a quaternion's is not); the relative action is the difference of the views' parameters; learning rate and run length are
+the board's.
 Not verified: betas and weight decay.
 Published: 3DIEBench, ResNet-18: accuracy 77.5, rotation R² .58 in seq-JEPA's table.
 Tests: test_methods_b.py, test_methods.py.
@@ -22,7 +23,7 @@ from jepakit.losses import vicreg_covariance, vicreg_variance
 from jepakit.modality import Modality
 from jepakit.nn import Embedder, Projector
 from jepakit.objective import Objective
-from jepakit.recipe import vit
+from jepakit.recipe import embedder
 from jepakit.registry import methods
 from jepakit.relative import Hypernetwork, Slice, acted, need_actions
 from jepakit.types import Batch, Losses, Size
@@ -74,7 +75,14 @@ class SIE(Objective):
     training={"weight_decay": (0.0, 0.0), "betas": (0.9, 0.999)},
 )
 def sie(
-    modality: Modality, size: Size, *, out: int = 64, tap: Literal["all", "invariant", "equivariant"] = "all"
+    modality: Modality,
+    size: Size,
+    *,
+    out: int = 64,
+    tap: Literal["all", "invariant", "equivariant"] = "all",
+    backbone: str = "vit",
 ) -> SIE:
-    """out: output width of each projector; tap: which part of the feature is probed."""
-    return SIE(modality, vit(modality, size), need_actions(modality, "sie"), out, tap)
+    """out: output width of each projector; tap: which part of the feature is probed; backbone: the house vit or one of
+    timm."""
+    actions = need_actions(modality, "sie")
+    return SIE(modality, embedder(modality, size, backbone), actions, out, tap)
