@@ -251,7 +251,9 @@ def test_methods_on_transforms_train_the_papers_resnet(name: str) -> None:
     assert isinstance(student, Timm) and student.dim == 512
     assert all(parameter.grad is not None for parameter in student.parameters())
     if isinstance(objective, SeqJEPA):
-        assert all(parameter.grad is None and not parameter.requires_grad for parameter in objective.teacher.parameters())
+        assert all(
+            parameter.grad is None and not parameter.requires_grad for parameter in objective.teacher.parameters()
+        )
         with torch.no_grad():
             student.model.bn1.running_mean.add_(1.0)
         objective.after_step(0.5)
