@@ -261,7 +261,7 @@ def test_methods_on_transforms_train_the_papers_resnet(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["seq", "sie"])
-def test_methods_on_transforms_need_need_views_that_report_them(name: str) -> None:
+def test_methods_on_transforms_need_views_that_report_them(name: str) -> None:
     class Silent(Tiles):
         actions = ()
 

@@ -13,16 +13,17 @@ import numpy
 import pytest
 
 from benchmark import plugin
+from benchmark.request import is_embedded
 from jepakit.registry import datasets
 from jepakit.types import PARTS
 
 RECORDS = Path(__file__).resolve().parent.parent / "results" / "records"
-EMBEDDED = ("ecg/simulated", "eeg/simulated", "audio/simulated", "audio/scenes", "image/shapes")
+plugin.everything()
+EMBEDDED = sorted(name for name in datasets if is_embedded(name))
 FEWER = {"players": 24}  # of thousands of seconds of sound every hundredth will do
 
 
 def fingerprints(name: str, **facts: int) -> list[str]:
-    plugin.everything()
     kind = datasets[name].make
     modality = type(f"Some{kind.__name__}", (kind,), facts)(None) if facts else kind(None)
     return [modality.data(part).fingerprint() for part in PARTS]
