@@ -4,7 +4,6 @@ Kept: encoder, batches, steps, optimiser and labels of ``supervised``; every fra
 (``single_frame``), or the frames are sorted by a key of their content (``shuffled``), in training and when probed.
 Differs: not a paper. The rows learn from labels because that is the strongest reader that the budget affords: what they
 cannot tell, no pre-trained encoder tells from the same frames, so a row that is not clearly above them has used no motion.
-Not verified: a key that is equal for two frames of a sample leaves their order; it happens to one pair in 65,521.
 Tests: test_video_controls.py, test_contracts.py.
 """
 

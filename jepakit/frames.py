@@ -15,8 +15,8 @@ from jepakit.nn import Embedder
 from jepakit.types import Batch, Tokens, UsageError
 
 Change = Callable[[Tensor, int], Tensor]
-STEPS = 256  # per unit of the input: where the keys of frames are read
-PRIME = 65521  # the largest below 2¹⁶: products of two keys stay far inside 64 bits
+STEPS = 2.0**24  # per unit of the input: how finely the keys of frames read it (exact: a power of two)
+ODD = 6364136223846793005  # Knuth's multiplier: products wrap around at 64 bits and scatter
 
 
 def time_axis(modality: Modality) -> int:
@@ -43,10 +43,10 @@ def unordered(x: Tensor, axis: int) -> Tensor:
     always looks the same, as what is probed must. The key scatters: frames that are alike do not come to lie side by side.
     """
     first = x.movedim(axis, 1)
-    flat = (first.flatten(2) * STEPS).round().long() % PRIME
+    flat = (first.reshape(*first.shape[:2], -1) * STEPS).round().long()
     place = torch.arange(flat.shape[2], device=x.device)
-    key = (flat * ((place * 40503 + 12289) % PRIME)).sum(-1) % PRIME  # whole numbers: exact in any order of summation
-    order = (key * 48271 % PRIME).argsort(dim=1, stable=True)
+    key = (flat * (place * place * ODD + place + 1)).sum(-1)  # whole numbers: exact in any order of summation
+    order = ((key ^ (key >> 29)) * ODD).argsort(dim=1, stable=True)
     index = order.reshape(*order.shape, *(1,) * (first.dim() - 2)).expand_as(first)
     return first.gather(1, index).movedim(1, axis)
 

@@ -1,8 +1,8 @@
 """Store: decoded clips as one file of raw bytes in the user's cache folder, mapped into memory: it may be larger than that.
 
 $JEPAKIT_CACHE names another folder. Clips are written one by one while they are decoded, and the file gets its name when
-it is complete; its checksum stands beside it and is verified when the file is opened. What is damaged, out of date or not writable
-is decoded anew. Nothing is written beside the data or the code.
+it is complete; its checksum stands beside it and is verified when the file is opened. What is damaged, out of date or not
+writable is decoded anew. Nothing is written beside the data or the code.
 """
 
 from __future__ import annotations
