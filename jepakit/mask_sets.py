@@ -48,8 +48,11 @@ class SetPredictor(Predictor):
     def attend(
         self, x: Float[Tensor, "r n w"], pos: Float[Tensor, "r n p"], allowed: Bool[Tensor, "r 1 n"] | None
     ) -> Float[Tensor, "r n w"]:
-        """The blocks, with the position code added once; other ways to tell positions override this."""
-        return self.transformer.hidden(x + self.code(pos, self.width), allowed=allowed)[0]
+        """The blocks, with the position code added once or at every block."""
+        places = self.code(pos, self.width)
+        if self.every:
+            return self.transformer.hidden(x, every=places, allowed=allowed)[0]
+        return self.transformer.hidden(x + places, allowed=allowed)[0]
 
 
 def spread(predicted: Float[Tensor, "b m t q e"]) -> Float[Tensor, "b m t e"]:

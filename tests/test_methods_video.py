@@ -7,10 +7,12 @@ import torch
 from waves import Waves
 
 import jepakit.methods  # noqa: F401 - registers
+from baselines.videomae import per_channel
 from jepakit.mask_sets import MaskSets, SetPredictor, spread
+from jepakit.objective import MaskedJEPA
 from jepakit.pretrain import build
 from jepakit.tubes import MultiBlocks, PaperMultiBlocks
-from jepakit.types import Size, UsageError, gather
+from jepakit.types import Size, Tokens, UsageError, gather
 
 SIZE = Size(32, 2, 2, 16, 1, 2, steps=50)
 LONG = Size(32, 2, 2, 16, 1, 2, steps=100_000)
@@ -105,7 +107,7 @@ def test_the_variance_term_by_hand() -> None:
     torch.manual_seed(0)
     losses = held(some(), 0.0)
     assert "variance" not in without.parts and 0 < float(losses.parts["variance"]) <= 1
-    assert float(losses.total) == pytest.approx(float(without.total) + 0.5 * float(losses.parts["variance"]), rel=1e-5)
+    assert float(losses.total.detach()) == pytest.approx(float(without.total.detach()) + 0.5 * float(losses.parts["variance"]), rel=1e-5)
 
 
 def test_samplers_and_schedules() -> None:
@@ -117,3 +119,46 @@ def test_samplers_and_schedules() -> None:
     assert [momentum(p) for p in (0.0, 0.5, 1.0)] == pytest.approx([0.998, 0.999, 1.0])  # type: ignore[operator]
     with pytest.raises(UsageError, match="two axes"):
         build("vjepa", Waves(), SIZE, 0)
+
+
+def test_vjepa2_has_rotary_positions_and_a_constant_momentum() -> None:
+    objective = made("vjepa2", LONG)
+    momentum = objective.target.momentum  # type: ignore[operator, union-attr]
+    assert [momentum(p) for p in (0.0, 0.5, 1.0)] == [0.99925] * 3  # type: ignore[operator]
+    assert made("vjepa2").target.momentum(0.7) == pytest.approx(0.8)  # type: ignore[operator, union-attr] # 1 − 10/50
+    batch = some()
+    tokens = objective.backbone.tokenize(batch)
+    assert torch.equal(tokens.x, objective.backbone.tokenizer(batch).x), "a position was added"
+    seen = objective.backbone.eval().encode(tokens).x
+    other = objective.backbone.encode(Tokens(tokens.x, tokens.pos.flip(1))).x
+    assert not torch.allclose(seen, other), "positions have no effect"
+
+
+def test_videomae_normalises_each_channel_of_a_cube() -> None:
+    """[1, 2, 3, 4]: mean 2.5, unbiased deviation 1.29099; the second channel is the same ten times as large; the third is
+    constant."""
+    x = torch.tensor([[[1.0, 2, 3, 4, 10, 20, 30, 40, 7, 7, 7, 7]]])
+    wanted = [-1.16190, -0.38730, 0.38730, 1.16190]
+    found = per_channel(x, 3)[0, 0].tolist()
+    assert found == pytest.approx([*wanted, *wanted, 0, 0, 0, 0], abs=1e-4)
+
+
+def test_videomae_asks_for_hidden_cubes_only() -> None:
+    objective = build("videomae", Waves(grid=GRID), SIZE, 0, {}).eval()
+    assert isinstance(objective, MaskedJEPA)
+    batch = some()
+    torch.manual_seed(2)
+    loss = float(objective(batch, 0.0).total.detach())
+    torch.manual_seed(2)
+    tokens, target = objective.backbone.tokenize(batch), objective.target(batch)
+    split = objective.masker(tokens, target, 0.0)
+    assert split.context.shape[-1] == 2 * (36 - 32) and split.target.shape[-1] == 2 * 32  # int(.9 · 36) = 32
+    cubes = batch.x.reshape(3, 72, 4)
+    wanted = (cubes - cubes.mean(-1, keepdim=True)) / (cubes.std(-1, keepdim=True) + 1e-6)
+    predicted = objective.predict(objective.backbone.encode(tokens.take(split.context)), tokens, split)
+    errors = [
+        float((predicted[b, 0, 0, q] - wanted[b, split.target[b, 0, 0, q]]).square().mean().detach())
+        for b in range(3)
+        for q in range(64)
+    ]
+    assert loss == pytest.approx(sum(errors) / len(errors), rel=1e-4)
