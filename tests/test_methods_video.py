@@ -107,7 +107,9 @@ def test_the_variance_term_by_hand() -> None:
     torch.manual_seed(0)
     losses = held(some(), 0.0)
     assert "variance" not in without.parts and 0 < float(losses.parts["variance"]) <= 1
-    assert float(losses.total.detach()) == pytest.approx(float(without.total.detach()) + 0.5 * float(losses.parts["variance"]), rel=1e-5)
+    assert float(losses.total.detach()) == pytest.approx(
+        float(without.total.detach()) + 0.5 * float(losses.parts["variance"]), rel=1e-5
+    )
 
 
 def test_samplers_and_schedules() -> None:
