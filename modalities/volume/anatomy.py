@@ -43,8 +43,8 @@ class Balls:
     value: Float[np.ndarray, "n"]
 
     def cover(self, rows: slice, places: tuple[np.ndarray, ...], blur: float = 0.0) -> np.ndarray:
-        """Share of each voxel inside, edges one pixel soft: (rows, d, h, w). places: of voxels along (rows, d), down (h,) and
-        across (w,); blur: half the thickness of a slice (rows,) over which it sees."""
+        """Share of each voxel inside, edges one pixel soft: (rows, d, h, w). places: of voxels along (rows, d), down (h,)
+        and across (w,); blur: half the thickness of a slice (rows,) over which it sees."""
         along, down, across = places
         centre, axes = self.centre[rows], self.axes[rows]
         z = np.maximum(np.abs(along - centre[:, 2:]) - blur, 0) / axes[:, 2:]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ class Phantoms(VideoModality):
     name: ClassVar[str] = "volume"
     dataset: ClassVar[str] = "phantoms"
     embedded: ClassVar[bool] = True
-    board = (
+    board: ClassVar[Any] = (
         "voljepa", "vjepa", "ijepa", "lejepa", "salt", "mae", "videomae", "simclr", "vicreg", "supervised", "random_init",
         "raw_features",
     )  # fmt: skip
