@@ -42,6 +42,8 @@ OWN = {
     "vjepa2": plane,
     "videomae": plane,
     "voljepa": bodies,
+    "salt-sets": plane,
+    "salt-sets-teacher": plane,
 }
 
 

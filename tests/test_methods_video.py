@@ -9,6 +9,7 @@ from waves import Waves
 import jepakit.methods  # noqa: F401 - registers
 from baselines.videomae import per_channel
 from jepakit.mask_sets import MaskSets, SetPredictor, spread
+from jepakit.methods.salt import SALT
 from jepakit.objective import MaskedJEPA
 from jepakit.pretrain import build
 from jepakit.tubes import MultiBlocks, PaperMultiBlocks
@@ -164,3 +165,21 @@ def test_videomae_asks_for_hidden_cubes_only() -> None:
         for q in range(64)
     ]
     assert loss == pytest.approx(sum(errors) / len(errors), rel=1e-4)
+
+
+def test_salt_under_both_sets_trains_its_teacher_and_then_a_student_of_it() -> None:
+    objective = made("salt-sets")
+    assert isinstance(objective, SALT) and objective.first is not None
+    assert objective.stages == pytest.approx((1 / 6, 5 / 6)) and objective.target.teacher is objective.first.backbone
+    batch = some()
+    for progress in (0.0, 0.5):
+        objective.zero_grad(set_to_none=True)
+        objective(batch, progress).total.backward()
+        moved = [
+            any(p.grad is not None for p in net.parameters()) for net in (objective.first.backbone, objective.backbone)
+        ]
+        assert moved == [progress < 1 / 6, progress > 1 / 6]
+    assert objective.encoder() is objective.backbone
+    assert isinstance(made("salt-sets-teacher"), MaskSets)
+    with pytest.raises(UsageError, match="add up to 1"):
+        made("salt-sets", stages=(0.5, 0.6))
