@@ -73,8 +73,8 @@ def ellipsoids(rng: np.random.Generator, n: int) -> dict[str, Balls]:
 
 
 def lesions(rng: np.random.Generator, organs: dict[str, Balls], site: np.ndarray, count: np.ndarray) -> list[Balls]:
-    """Balls inside the organ of ``site``, each in an octant of its own; darker or brighter than the organ by 35 to 55, all
-    lesions of a volume alike. Axes are 0 where a volume has fewer."""
+    """Balls inside the organ of ``site``, each in an octant of its own; brighter than the organ by 60 to 90, all of them
+    alike. Axes are 0 where a volume has fewer."""
     n = len(site)
     other = (site == SITES.index("kidney")) & (rng.random(n) < 0.5)
     hosts = [organs[name] for name in ("liver", "liver", "spleen", "kidney")]  # the first is never drawn
@@ -84,13 +84,13 @@ def lesions(rng: np.random.Generator, organs: dict[str, Balls], site: np.ndarray
     centre, axes, value = (
         np.stack([getattr(host, name) for host in hosts])[which, row] for name in ("centre", "axes", "value")
     )
-    value = value + np.where(rng.random(n) < 0.5, -1, 1) * rng.uniform(35, 55, n)
+    value = value + rng.uniform(60, 90, n)
     octant = np.argsort(rng.random((n, 8)), axis=1)[:, :MOST]
     made = []
     for i in range(MOST):
         sign = (octant[:, i, None] >> np.arange(3) & 1) * 2.0 - 1
         place = centre + axes * sign * rng.uniform(0.35, 0.5, (n, 3))
-        radius = np.where(count > i, rng.uniform(1.2, 1.8, n), 0)
+        radius = np.where(count > i, rng.uniform(1.4, 2.0, n), 0)
         made.append(Balls(place, np.repeat(radius[:, None], 3, 1), value))
     return made
 
@@ -102,7 +102,7 @@ def render(n: int, seed: int, *, side: int = 32, slices: int = 12) -> Volumes:
     count = np.where(site > 0, rng.integers(1, MOST + 1, n), 0)
     organs = ellipsoids(rng, n)
     spots = lesions(rng, organs, site, count)
-    thick, contrast, noise = rng.uniform(2.4, 3.2, n), rng.uniform(0.7, 1.3, n), rng.uniform(2, 14, n)
+    thick, contrast, noise = rng.uniform(2.4, 3.2, n), rng.uniform(0.7, 1.3, n), rng.uniform(2, 10, n)
     middle = np.arange(side) - (side - 1) / 2
     volume = np.empty((n, 1, slices, side, side), np.uint8)
     for start in range(0, n, CHUNK):
