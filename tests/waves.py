@@ -30,6 +30,7 @@ class Waves(Modality):
 
     name = "toy"
     dataset = "waves"
+    time = 1  # the axis of x: each value is a frame
     actions = ("gain",)
     card: ClassVar[Card] = Card("Toy waves", "none", "generated", "none", "unit")
     rows: ClassVar[dict[Part, int]] = {"train": 128, "val": 64, "test": 64}

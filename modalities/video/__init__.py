@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from modalities.video import sprites
+from modalities.video import sprites  # isort: skip  # first: the default
+from modalities.video import fight, folders
 
-__all__ = ["sprites"]
+__all__ = ["fight", "folders", "sprites"]

@@ -20,7 +20,7 @@ FLOOR = 1e-4  # of the structure tensor, so that flat cells have no flow
 
 
 def flow(grey: Float[Tensor, "b t h w"]) -> Float[Tensor, "b t-1 2 y x"]:
-    """Pixels per frame to the right and down of every cell between consecutive frames: least squares of I_x u + I_y v = −I_t."""
+    """Pixels per frame to the right and down of every cell between frames: least squares of I_x u + I_y v = −I_t."""
     middle = (grey[:, 1:] + grey[:, :-1]) / 2
     wide = F.pad(middle, (1, 1, 1, 1), mode="replicate")
     right = (wide[..., 1:-1, 2:] - wide[..., 1:-1, :-2]) / 2

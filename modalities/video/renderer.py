@@ -163,7 +163,7 @@ def stamp(random: np.random.Generator, figure: np.ndarray, radius: np.ndarray, p
 
 
 def press(clip: np.ndarray, stamps: np.ndarray, place: np.ndarray) -> None:
-    """The stamps on every frame at ``place`` (n, frames, 2), moved by sixteenths of a pixel (bilinear, 16 bits); in place."""
+    """The stamps on every frame at ``place`` (n, frames, 2), moved by 16ths of a pixel (bilinear, 16 bits); in place."""
     side, size = clip.shape[-1], stamps.shape[-1]
     fine = np.rint((place - 0.5) * FINE).astype(np.int64)  # the pixel i has its centre at i + ½
     first = fine // FINE - size // 2  # n frames 2, of the stamp's left and top pixel

@@ -50,12 +50,12 @@ class Sprites(VideoModality):
         citation="this repository; in the manner of Moving MNIST (Srivastava et al. 2015) with known factors",
         unit="clip",
         notes="Parts are independent draws. No single frame tells motion, order or speed; frames without their "
-        "order tell neither order nor the sense of a circle. speed in pixels a frame; heading_x, heading_y of clips with one "
-        "sprite, in the middle of the clip.",
+        "order tell neither order nor the sense of a circle. speed in pixels a frame; heading_x, heading_y of clips with "
+        "one sprite, in the middle of the clip.",
     )
     sizes: ClassVar[dict[Part, int]] = {"train": 3000, "val": 600, "test": 1200}
     seed: ClassVar[int] = 60
-    # No mirror image, which turns clockwise round, and no blur; crops hold most of the frame, so that motion stays what it is.
+    # No mirror image: it turns clockwise round. Crops hold most of the frame, so that motion stays what it is.
     policy: ClassVar[Policy] = Policy(
         scale=(0.6, 1.0), brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2, grey=0.2
     )  # fmt: skip
