@@ -74,6 +74,11 @@ PRESETS: dict[str, Preset] = {
                     "training": {"steps": 1200, "batch_size": 32, "lr": 2e-3},
                     "about": "the default: about two hours for fourteen rows and three seeds on 2 cores",
                 },
+                # 256 tokens a volume.
+                "volume": {
+                    "size": _size(64, 2, 32, 1, heads=2),
+                    "training": {"steps": 600, "batch_size": 32, "lr": 2e-3},
+                },
             },
         ),
         Preset(

@@ -26,6 +26,7 @@ from matplotlib.patches import Circle
 
 from benchmark import cell, request
 from benchmark.atomic import atomic
+from benchmark.strips import picture, strip
 from jepakit.masking import Masker
 from jepakit.modality import Modality
 from jepakit.objective import Objective
@@ -98,12 +99,15 @@ def flags(index: torch.Tensor, count: int) -> np.ndarray:
     return made.scatter(-1, index.cpu(), True).numpy()
 
 
-def masks_of(split: Split, grid: tuple[int, ...], pos: torch.Tensor | None = None) -> Masks:
-    """The sets behind a split on ``grid``; ``pos`` (b, n, p): coordinates of the tokens."""
+def masks_of(
+    split: Split, grid: tuple[int, ...], pos: torch.Tensor | None = None, valid: torch.Tensor | None = None
+) -> Masks:
+    """The sets behind a split on ``grid``; ``pos`` (b, n, p): coordinates of the tokens; ``valid`` (b, n): no padding."""
     count = int(np.prod(grid))
     apart = pos is not None and len(grid) == 2 and pos.shape[-1] == 4  # channels by times, each at (x, y, z, time)
     place = pos[0, :: grid[-1], :3].cpu().numpy() if pos is not None and apart else None
-    return Masks(grid, flags(split.context, count), flags(split.target, count), place)
+    real = np.ones((1, 1, count), bool) if valid is None else valid[:, None].cpu().numpy()
+    return Masks(grid, flags(split.context, count) & real, flags(split.target, count) & real[:, :, None], place)
 
 
 def spectrograms(modality: Modality, batch: Batch) -> tuple[np.ndarray, tuple[int, ...]] | None:
@@ -144,7 +148,9 @@ def scene(objective: Objective, modality: Modality, batch: Batch, progress: floa
     outer = {id(inner) for m in objective.modules() if isinstance(m, Masker) for inner in m.children()}
     hooks = [
         # A masker inside another one (Columns) speaks of other tokens; the outer one's split is what is used.
-        m.register_forward_hook(lambda masker, given, split: masks.append(masks_of(split, masker.grid, given[0].pos)))
+        m.register_forward_hook(
+            lambda masker, given, split: masks.append(masks_of(split, masker.grid, given[0].pos, given[0].valid))
+        )
         for m in objective.modules()
         if isinstance(m, Masker) and id(m) not in outer
     ]
@@ -175,15 +181,6 @@ def scene(objective: Objective, modality: Modality, batch: Batch, progress: floa
 
 
 # Drawing -------------------------------------------------------------------------------------------------------------
-
-
-def picture(x: np.ndarray) -> np.ndarray | None:
-    """(h, w, 3) in [0, 1] of an input (c, h, w) with 1 or 3 channels, contrast stretched; None for other inputs."""
-    if x.ndim != 3 or x.shape[0] not in (1, 3):
-        return None
-    low, high = np.quantile(x, (0.005, 0.995))
-    shown = np.clip((x - low) / max(high - low, 1e-9), 0, 1)
-    return np.repeat(shown.transpose(1, 2, 0), 3 // x.shape[0], axis=2)
 
 
 def spread(member: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -289,6 +286,9 @@ def draw(axes: Axes, x: Ground, member: np.ndarray | None, colour: str) -> None:
             draw_sound(axes, x.bands, member, colour)
         return
     image = picture(x)
+    if x.ndim == 4 and x.shape[0] in (1, 3) and (member is None or member.ndim == 3):
+        image, member = strip(x, member)
+        axes.set_anchor("W")
     if image is not None and (member is None or member.ndim == 2):
         if member is None:
             axes.imshow(image, interpolation="nearest")
@@ -327,9 +327,9 @@ def panels(seen: Scene, sample: int) -> list[Panel]:
 
 
 def figure(seen: Scene, samples: int, title: str) -> Figure:
-    """``samples`` of the scene: side by side for pictures, one above another for signals."""
+    """``samples`` of the scene: side by side for pictures, one above another for signals and films."""
     per_sample = [panels(seen, sample) for sample in range(min(samples, len(seen.x)))]
-    signals = seen.x.ndim == 3
+    signals = seen.x.ndim in (3, 5)
     across = 1 if signals else len(per_sample[0])
     down = sum(len(one) for one in per_sample) if signals else len(per_sample)
     size = (10.0, 0.9 + 1.25 * down) if signals else (1.9 * across, 0.5 + 2.1 * down)

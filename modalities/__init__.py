@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from modalities import audio, ecg, eeg, image, video
+from modalities import audio, ecg, eeg, image, video, volume
 
-__all__ = ["audio", "ecg", "eeg", "image", "video"]
+__all__ = ["audio", "ecg", "eeg", "image", "video", "volume"]

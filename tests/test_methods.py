@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from chips import Chips
-from waves import Waves
+from waves import Bodies, Waves
 
 import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
@@ -31,7 +31,20 @@ def plane() -> Modality:
 
 
 # Methods that read more than tokens are tested on a modality that has it.
-OWN = {"sar": Chips, "specjepa": plane}
+def bodies() -> Modality:
+    return Bodies(grid=(2, 6, 6))
+
+
+OWN = {
+    "sar": Chips,
+    "specjepa": plane,
+    "vjepa": plane,
+    "vjepa2": plane,
+    "videomae": plane,
+    "voljepa": bodies,
+    "salt-sets": plane,
+    "salt-sets-teacher": plane,
+}
 
 
 def made(name: str, modality: Modality, **settings: object) -> Objective:

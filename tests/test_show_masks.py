@@ -18,6 +18,7 @@ import jepakit.methods  # noqa: F401 - registers
 from benchmark import __main__ as command
 from benchmark import show_masks
 from benchmark.show_masks import CONTEXT, Masks, Scene, masks_of, panels, scene
+from benchmark.strips import strip
 from jepakit.modality import Modality
 from jepakit.objective import MaskedJEPA
 from jepakit.pretrain import build
@@ -156,6 +157,30 @@ def test_other_grids_are_drawn_as_cells() -> None:
     rgba = np.asarray(axes.images[0].get_array())
     assert [tuple(cell) == to_rgba("red") for cell in rgba[0]] == [True, False, False, False, True, False]
     plt.close(figure)
+
+
+def test_films_are_strips_of_the_middle_frames_of_their_slots() -> None:
+    """Six frames in two slots: frames 1 and 4, side by side with a white column of a token's width after each."""
+    x = np.zeros((1, 6, 4, 4))
+    x[0] += np.arange(6)[:, None, None]
+    member = np.zeros((2, 2, 2), bool)
+    member[1, 0, 1] = True
+    image, flat = strip(x, member)
+    assert image.shape == (4, 12, 3) and flat is not None and flat.shape == (2, 6)
+    assert image[0, [0, 4, 6, 10], 0] == pytest.approx([0.2, 1, 0.8, 1], abs=0.01)
+    assert flat.tolist() == [[False, False, False, False, True, False], [False] * 6]
+    assert strip(x, None)[0].shape == (4, 30, 3)  # all six frames, gaps of a pixel
+    _, axes = plt.subplots()
+    show_masks.draw(axes, x, member, CONTEXT)
+    assert np.asarray(axes.images[0].get_array())[0, 8, 0] == pytest.approx(0.8, abs=0.01)  # the frame where the set is
+    plt.close("all")
+
+
+def test_padding_is_no_part_of_a_set() -> None:
+    split = Split(torch.tensor([[[0, 1]]]), torch.tensor([[[[2, 3]]]]))
+    masks = masks_of(split, (2, 2), valid=torch.tensor([[True, False, False, True]]))
+    assert masks.context.tolist() == [[[True, False, False, False]]]
+    assert masks.target.tolist() == [[[[False, False, False, True]]]]
 
 
 def test_the_command_writes_a_picture_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

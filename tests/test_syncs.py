@@ -26,6 +26,7 @@ ALLOWED = {
     ("paper_masks.py", "PaperBlocks.blocks"): "the released sampler is drawn on the host as a whole",
     ("paper_masks.py", "PaperBlocks.forward"): "the released sampler is drawn on the host as a whole",
     ("spheres.py", "ChannelBlocks.forward"): "drawn from the generator of the host",
+    ("tubes.py", "PaperMultiBlocks.forward"): "the released sampler is drawn on the host as a whole",
     ("video_masks.py", "kept"): "done when a method is built",
     ("video_masks.py", "VideoBlocks.forward"): "drawn from the generator of the host",
     ("tangent.py", "Tangent.covariances"): "a reference row that takes no step, computed by pyriemann on the host",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -68,3 +69,15 @@ class Waves(Modality):
     def channelwise(self) -> Waves:
         """Read the row as four "leads" of a quarter each."""
         return Waves(grid=(4, math.prod(self.grid) // 4))
+
+
+class Bodies(Waves):
+    """Waves on a grid whose outer tokens are background in some rows: the side input ``occupied`` says which are not."""
+
+    def data(self, part: Part) -> Data:
+        data = super().data(part)
+        tokens = math.prod(self.grid)
+        edge = np.random.default_rng(7).integers(0, tokens // 4, (len(data), 2))
+        place = np.arange(tokens)
+        occupied = (place >= edge[:, :1]) & (place < tokens - edge[:, 1:])
+        return replace(data, extra={"occupied": torch.from_numpy(occupied)})
