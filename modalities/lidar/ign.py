@@ -1,4 +1,4 @@
-"""IGN: buildings in airborne LiDAR of two places, asked of every cell of half a metre; the second place is never trained on."""
+"""IGN: buildings in airborne LiDAR of two places, asked of every cell of half a metre; nobody trains on the second place."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ ANSWERS = ("other", "building")
 
 
 def chips(points: np.ndarray, classes: np.ndarray, raster: Raster) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """A tile (p, 4) as clouds of SIDE × SIDE metres around their middles, z above the lowest point within; labels (n, cells),
-    1 where any echo is of a building, −1 where there is none; places (n, 2): middles as shares of the tile.
+    """A tile (p, 4) as clouds of SIDE × SIDE metres around their middles, z above the lowest point within; labels (n,
+    cells), 1 where any echo is of a building, −1 where there is none; places (n, 2): middles as shares of the tile.
 
     Chips that the border of the tile cuts are kept as they are, those without a point are not.
     """

@@ -30,7 +30,8 @@ REMEDY = "copy the training tree (velodyne, label_2, calib) again"
 
 @dataclass(frozen=True)
 class Calibration:
-    """rotation (3, 3), shift (3,): from the sensor's frame to the rectified camera; camera: its projection (3, 4), or None."""
+    """rotation (3, 3), shift (3,): from the sensor's frame to the rectified camera; camera: its projection (3, 4) or
+    None."""
 
     rotation: np.ndarray
     shift: np.ndarray

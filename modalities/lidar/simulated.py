@@ -29,8 +29,8 @@ MOST_BOXES = 64
 
 @dataclass(frozen=True)
 class Survey:
-    """How places are measured. beams: kinds of sensors, as (number of beams, lowest and highest elevation in degrees); columns:
-    azimuths of a turn; height: metres above the ground; tilt: largest, radians; noise: range of the standard deviation of a
+    """How places are measured. beams: kinds of sensors, as (number of beams, lowest and highest elevation in degrees);
+    columns: azimuths of a turn; height: metres above the ground; tilt: largest, radians; noise: range of the standard deviation of a
     distance, metres; lost: range of the share of echoes that are lost, to which distance adds."""
 
     beams: tuple[tuple[int, float, float], ...] = ((32, -26.0, 5.0), (64, -26.0, 3.0))
@@ -45,8 +45,8 @@ class Survey:
 class Measured:
     """Clouds of n places and what is known of them.
 
-    factors (n,): layout, sensor (which of the survey's), yaw (radians), lost. cell_class (n, m) int8: the class of every cell,
-    −1 where no beam says anything about it. full (n, m): cells that things stand in, seen or hidden. boxes
+    factors (n,): layout, sensor (which of the survey's), yaw (radians), lost. cell_class (n, m) int8: the class of every
+    cell, −1 where no beam says anything about it. full (n, m): cells that things stand in, seen or hidden. boxes
     (n, MOST_BOXES, 8): class, x, y, z, l, w, h, yaw of the visible cars, people and cyclists, class −1 behind the last.
     """
 
@@ -96,7 +96,7 @@ def _measure(
         add_counts(done.clouds.repairs, repairs)
         done.factors["yaw"][row], done.factors["lost"][row] = place.yaw, lost
         done.cell_class[row] = _classes(cell, code, visible[at], raster)
-        done.full[row] = standing(place, raster)
+        done.full[row] = standing(place, raster) | (done.cell_class[row] > GROUND)  # a corner may lie between spots
         found = _seen(place, metres(stored), raster)
         done.boxes[row, : len(found)] = found
 
