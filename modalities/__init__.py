@@ -5,3 +5,6 @@ from __future__ import annotations
 from modalities import audio, ecg, eeg, image, video, volume
 
 __all__ = ["audio", "ecg", "eeg", "image", "video", "volume"]
+from modalities import audio, ecg, eeg, image, lidar
+
+__all__ = ["audio", "ecg", "eeg", "image", "lidar"]
