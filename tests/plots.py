@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jepakit.modality import Modality, grid_positions
+from jepakit.registry import datasets
 from jepakit.types import Batch, Card, Data, Part, Task, Tokens
 
 SIDE, PATCH, BOXES = 16, 2, 4  # cells of one metre, the sensor in the middle
@@ -34,6 +36,25 @@ class Pillars(nn.Module):
         return Tokens(self.weight(cut(batch.x)), pos.expand(len(batch), -1, -1))
 
 
+@dataclass(frozen=True)
+class Raster:
+    """The plan: corner, side of a cell in metres, tokens along x and y, cells along the side of a token."""
+
+    low: tuple[float, float]
+    cell: float
+    grid: tuple[int, int]
+    patch: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What an action of one means: degrees, and change of scale."""
+
+    angle: float
+    scale: float
+
+
+@datasets.register("plots/plots")
 class Plots(Modality):
     """(16, 16, 3) cells: log(1 + points), mean height, largest height. Cars are 2 × 2 cells, walls runs of five."""
 
@@ -42,9 +63,9 @@ class Plots(Modality):
     embedded: ClassVar[bool] = True
     card: ClassVar[Card] = Card("Test plots", "CC0", "generated", "none", "plot")
     cell_classes: ClassVar[tuple[str, ...]] = ("ground", "car", "wall")
-    box_classes: ClassVar[tuple[str, ...]] = ("car", "wall")
-    extent: ClassVar[float] = 8.0
-    actions = ("yaw", "mirror", "scale")
+    raster: ClassVar[Raster] = Raster((-SIDE / 2, -SIDE / 2), 1.0, (SIDE // PATCH, SIDE // PATCH), PATCH)
+    policy: ClassVar[Policy] = Policy(180.0, 0.05)
+    actions = ("turn", "mirror", "scale")
     rows: ClassVar[dict[Part, int]] = {"train": 128, "val": 40, "test": 40}
     town: ClassVar[int] = 0
 
@@ -66,9 +87,10 @@ class Plots(Modality):
             for k in range(rng.integers(1, 3)):
                 r, c = rng.integers(1, SIDE - 3, 2)
                 kind[i, r : r + 2, c : c + 2], height[i, r : r + 2, c : c + 2] = 1, 1.5
-                boxes[i, k] = 0, r + 1 - SIDE / 2, c + 1 - SIDE / 2, 0.7, 2, 2, 1.5, 0
+                boxes[i, k] = 1, r + 1 - SIDE / 2, c + 1 - SIDE / 2, 0.7, 2, 2, 1.5, 0
             r, c = rng.integers(0, SIDE), rng.integers(0, SIDE - 5)
             kind[i, r, c : c + 5], height[i, r, c : c + 5] = 2, 3.0
+            boxes[i, 3] = 2, r + 0.5 - SIDE / 2, c + 2.5 - SIDE / 2, 1.5, 5, 1, 3, np.pi / 2
         hit = np.where(kind > 0, rng.uniform(size=kind.shape) < 0.8, rng.uniform(size=kind.shape) < 0.15)
         points = np.where(hit, rng.integers(1, 20, kind.shape), 0)
         mean = np.where(hit, height * 0.6 + 0.05 * rng.normal(size=kind.shape), 0)
@@ -83,7 +105,7 @@ class Plots(Modality):
             "cell_class": torch.from_numpy(np.where(outside, -1, kind).reshape(n, -1)),
             "full": torch.from_numpy((kind > 0).reshape(n, -1)),
         }
-        cars = torch.from_numpy((boxes[:, :, 0] == 0).sum(1).astype(np.float32))
+        cars = torch.from_numpy((boxes[:, :, 0] == 1).sum(1).astype(np.float32))
         return Data(x, {"cars": cars}, np.array([f"{part}{i // 2}" for i in range(n)]), extra=extra)
 
     def tokenizer(self, dim: int) -> nn.Module:
@@ -105,8 +127,9 @@ class Plots(Modality):
         return Batch(x, batch.labels, {**batch.extra, "occupied": filled, "action": action})
 
 
+@datasets.register("plots/plots-town")
 class Town(Plots):
     """Other plots."""
 
-    dataset = "town"
+    dataset = "plots-town"
     town: ClassVar[int] = 1
