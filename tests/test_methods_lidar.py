@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import baselines  # noqa: F401 - registers
+from baselines.bevcontrast import BEVContrast, read
+from baselines.bevcontrast import moved as carried
 from baselines.bevmae import BEVMAE
 from baselines.occupancy_mae import OccupancyMAE, by_distance, focal_loss
 from jepakit.methods.adlist import Sketched
 from jepakit.methods.adljepa import ADLJEPA
 from jepakit.methods.point2vec import Point2Vec
+from jepakit.modality import grid_positions
 from jepakit.nn import Backbone
 from jepakit.occupancy import Still, cycled, encode_only, first, joint_mask, room, spread_hinge
 from jepakit.pretrain import build
@@ -180,9 +183,8 @@ def test_loss_against_a_loop_over_cells(name: str) -> None:
     assert float(losses.total.detach()) == pytest.approx(total, rel=1e-5)  # type: ignore[attr-defined]
     if name == "adljepa":
         asked_filled = asked & batch.extra["occupied"]
-        assert parts["spread"] == pytest.approx(
-            float(spread_hinge(context, seen) + spread_hinge(predicted, asked_filled))
-        )
+        hinge = spread_hinge(context, seen) + spread_hinge(predicted, asked_filled)
+        assert parts["spread"] == pytest.approx(float(hinge.detach()))
 
 
 def test_mask_token_empty_token_and_features_stand_where_they_should() -> None:
@@ -233,10 +235,12 @@ def test_a_rectified_predictor_never_says_a_negative_number() -> None:
     assert (made("adljepa").maps(some())[1] < 0).any()
 
 
-@pytest.mark.parametrize("name", ["adljepa", "adljepa-sigreg", "occupancy-mae", "bevmae"])
+@pytest.mark.parametrize("name", ["adljepa", "adljepa-sigreg", "occupancy-mae", "bevmae", "bevcontrast"])
 def test_data_without_empty_tokens_are_refused_with_a_remedy(name: str) -> None:
     with pytest.raises(UsageError, match="occupied"):
         build(name, Tiles(), SIZE, 0)
+    if name == "bevcontrast":
+        return
     with pytest.raises(UsageError, match="hide"):
         build(name, PLOTS, SIZE, 0, {"hide": 1.0})
 
@@ -358,3 +362,45 @@ def test_point2vec_target_is_the_normed_mean_of_normed_upper_layers() -> None:
 
     assert len(kept) == 4
     np.testing.assert_allclose(found, norm((norm(kept[2]) + norm(kept[3])) / 2), rtol=1e-3, atol=1e-4)
+
+
+# Contrast of places ---------------------------------------------------------------------------------------------------
+
+
+def test_places_are_found_again_in_a_view() -> None:
+    """Quarter turns and mirror images bring tokens onto tokens: what lies at a place is read where it has gone."""
+    batch = some()
+    place = grid_positions((8, 8)) - 3.5
+    for draw in range(12):
+        torch.manual_seed(draw)
+        view = PLOTS.views(batch)
+        at = carried(place, view.extra["action"], PLOTS.policy.angle, PLOTS.policy.scale)
+        found = read(view.extra["occupied"][..., None].float(), at, (8, 8))[..., 0]
+        torch.testing.assert_close(found, batch.extra["occupied"].float(), atol=1e-4, rtol=0)
+
+
+def test_a_place_by_hand() -> None:
+    """(2, 1), mirrored to (2, −1), larger by a tenth, turned by +90°: (1.1, 2.2)."""
+    action = torch.tensor([[0.5, 1.0, 1.0]])
+    torch.testing.assert_close(carried(torch.tensor([[2.0, 1.0]]), action, 180.0, 0.1), torch.tensor([[[1.1, 2.2]]]))
+    maps = torch.arange(12.0).reshape(1, 12, 1)  # 3 × 4: the middle lies between 5 and 6
+    at = torch.tensor([[[0.0, 0.0], [0.0, 0.5], [1.0, -1.5], [5.0, 0.0]]])
+    assert read(maps, at, (3, 4)).flatten().tolist() == pytest.approx([5.5, 6, 8, 0])
+
+
+def test_contrast_is_low_where_tokens_say_their_place_in_the_scene_and_high_where_they_say_nothing() -> None:
+    objective, batch = build("bevcontrast", PLOTS, SIZE, 0, {"pairs": 64}), some()
+    assert isinstance(objective, BEVContrast)
+    names = F.normalize(torch.randn(8, 64, 32, generator=torch.Generator().manual_seed(0)), dim=-1)
+
+    def look(view: Batch) -> tuple[Tensor, Tensor]:
+        """The name of the place of the scene that has come to each token."""
+        x = torch.zeros_like(names)
+        at = carried(grid_positions((8, 8)) - 3.5, view.extra["action"], PLOTS.policy.angle, PLOTS.policy.scale) + 3.5
+        index = at.round().long() @ torch.tensor([8, 1])
+        return x.scatter(1, index[..., None].expand_as(names), names), view.extra["occupied"]
+
+    objective.look = look  # type: ignore[method-assign]
+    assert float(seeded(objective, batch, 0.0).total) < 0.2  # type: ignore[attr-defined]
+    objective.look = lambda view: (torch.ones_like(names), view.extra["occupied"])  # type: ignore[method-assign]
+    assert float(seeded(objective, batch, 0.0).total) == pytest.approx(np.log(64), abs=0.1)  # type: ignore[attr-defined]
