@@ -212,8 +212,8 @@ def run(chosen: argparse.Namespace, root: Path | None, console: Console) -> None
         made = lines(name, asked.preset, rows)
         path = chosen.results / f"bev_{asked.modality}_{dataset}_{asked.preset}.csv"
         write_bytes(path, pd.DataFrame(made, columns=list(COLUMNS)).to_csv(index=False, float_format="%.5g").encode())
-        for one in tables(made, name, asked.preset):
-            console.print(one)
+        for shown in tables(made, name, asked.preset):
+            console.print(shown)
         console.print(f"written: {path}", soft_wrap=True, highlight=False)
         if chosen.figure:
             from benchmark.bev import pictures  # matplotlib takes a second to load
