@@ -36,6 +36,7 @@ from benchmark import (
     stale,
     verify,
 )
+from benchmark.bev import command as bev
 from benchmark.board import Stale, boards
 from benchmark.cell import Cell, is_stale
 from benchmark.grid import Interrupted, Options
@@ -68,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _folds(chosen, root, console)
         if chosen.command == "robustness":
             return _robustness(chosen, console)
+        if chosen.command == "bev":
+            bev.run(chosen, root, console)
+            return OK
         if chosen.command == "verify":
             return _verify(chosen, console)
         if chosen.command in reports.NAMES:

@@ -96,6 +96,11 @@ def parser() -> Parser:
     robust.add_argument(
         "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…, probe=…"
     )
+    bev = commands.add_parser("bev", parents=[shared], help="what frozen tokens say about the cells under them")
+    bev.add_argument("words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…")
+    bev.add_argument(
+        "--figure", type=int, default=0, metavar="SCENES", help="draw answers beside the truth, this many scenes"
+    )
     reports.add(commands, shared)
     masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
     masks.add_argument("method", help="which method")
@@ -114,7 +119,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
     if options or (
-        rest and chosen.command not in ("run", "hpo", "band", "folds", "robustness", "show-masks", "compare")
+        rest and chosen.command not in ("run", "hpo", "band", "folds", "robustness", "show-masks", "compare", "bev")
     ):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from chips import Chips
+from plots import Plots
 from torch import Tensor, nn
 from waves import Bodies, Waves
 
@@ -29,8 +30,15 @@ GRIDS: dict[str, Callable[[], Modality]] = {
     "1d": lambda: Waves(grid=(40,)),
     "2d": Chips,  # images stored as intensities: every method that wants images runs on them
     "3d": lambda: Bodies(grid=(2, 6, 6)),  # of some rows tokens are background
+    "3d": lambda: Waves(grid=(2, 6, 6)),
+    "cells": Plots,  # says which tokens are empty; only for methods that need it
 }
-CASES = [pytest.param(name, grid, id=f"{name}-{grid}") for name in methods for grid in GRIDS]
+CASES = [
+    pytest.param(name, grid, id=f"{name}-{grid}")
+    for name in methods
+    for grid in GRIDS
+    if grid != "cells" or methods[name].info.get("needs") == "occupied"
+]
 SIZE = Size(16, 2, 2, 8, 1, 2, steps=50)
 
 
