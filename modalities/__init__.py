@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from modalities import audio, ecg, eeg, image
+from modalities import audio, ecg, eeg, image, tabular
 
-__all__ = ["audio", "ecg", "eeg", "image"]
+__all__ = ["audio", "ecg", "eeg", "image", "tabular"]
