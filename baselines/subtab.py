@@ -1,0 +1,103 @@
+"""SubTab (Ucar et al. 2021): overlapping groups of columns are encoded apart; each reconstructs the row, all agree.
+
+Source: arXiv 2110.04361 and its released code (github AstraZeneca/SubTab).
+Kept: four groups of successive columns that overlap their neighbour by three quarters of a group; values replaced with
+probability .3 by others of their column; for every pair of groups the reconstruction of the whole row, NT-Xent on normalised
+projections (temperature .1) and their squared distance, mean over the six pairs; a row's features are the mean over the
+clean groups.
+Differs: the last group ends with the last column (the release leaves out what a division by four leaves over); house encoder
+on the tokens of a group; reconstruction is a mean over columns instead of a sum, categories by cross-entropy; AdamW at the
+board's rate and batch.
+Not verified: the published figures (MNIST as columns, TCGA, Adult, Blog, Income, Obesity).
+Tests: test_methods_tabular.py, test_contracts.py.
+"""
+
+import itertools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jepakit.losses import nt_xent
+from jepakit.modality import Modality
+from jepakit.nn import Backbone, Embedder, Projector
+from jepakit.objective import Objective
+from jepakit.recipe import vit
+from jepakit.registry import methods
+from jepakit.table import ColumnLoss, RowHeads, table_of
+from jepakit.types import Batch, Losses, Size, Tokens, UsageError
+
+GROUPS = 4
+
+
+def groups(columns: int, overlap: float) -> list[tuple[int, int]]:
+    """First and last-but-one column of each group."""
+    width = columns // GROUPS
+    shared = int(overlap * width)
+    starts = [0, *(k * width - shared for k in range(1, GROUPS - 1)), columns - width - shared]
+    return [(start, start + width + shared) for start in starts]
+
+
+class Grouped(Embedder):
+    """An encoder that sees groups of columns one by one."""
+
+    def __init__(self, backbone: Backbone, spans: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self.backbone, self.spans, self.dim = backbone, spans, backbone.dim
+
+    def tokens(self, batch: Batch) -> Tokens:
+        return self.backbone.tokens(batch)
+
+    def each(self, batch: Batch) -> list[Float[Tensor, "b d"]]:
+        """The embedding of every group."""
+        tokens = self.backbone.tokenize(batch)
+        return [self.backbone.encode(Tokens(tokens.x[:, a:b], tokens.pos[:, a:b])).mean() for a, b in self.spans]
+
+    def embed(self, batch: Batch) -> Float[Tensor, "b d"]:
+        return torch.stack(self.each(batch)).mean(0)
+
+
+class SubTab(Objective):
+    """All pairs of groups."""
+
+    least_batch = 2
+
+    def __init__(self, modality: Modality, size: Size, corrupt: float, overlap: float, temperature: float) -> None:
+        super().__init__()
+        self.table, self.corrupt, self.temperature = table_of(modality), corrupt, temperature
+        columns = len(self.table.sizes)
+        if columns < GROUPS:
+            raise UsageError(f"SubTab needs {GROUPS} columns or more, this table has {columns}; use another method")
+        self.backbone = Grouped(vit(modality, size), groups(columns, overlap))
+        self.loss = ColumnLoss(self.table.sizes)
+        self.head = RowHeads(columns, size.dim, self.loss.width)
+        self.projector: nn.Module = Projector(size.dim, 2 * size.dim, size.dim)
+
+    def forward(self, batch: Batch, progress: float) -> Losses:
+        hit = torch.rand(batch.x.shape, device=batch.x.device) < self.corrupt
+        rows = self.backbone.each(self.table.corrupted(batch, hit))
+        asked = ~self.table.missing(batch)
+        rebuilt = torch.stack([self.loss(self.head(row), batch.x, asked) for row in rows]).mean()
+        z = [F.normalize(self.projector(row).float(), dim=-1) for row in rows]
+        pairs = list(itertools.combinations(z, 2))
+        contrast = torch.stack([nt_xent(a, b, self.temperature) for a, b in pairs]).mean()
+        distance = torch.stack([(a - b).square().sum(-1).mean() for a, b in pairs]).mean()
+        parts = {"columns": rebuilt, "contrast": contrast, "distance": distance}
+        return Losses(rebuilt + contrast + distance, {name: value.detach() for name, value in parts.items()})
+
+
+@methods.register(
+    "subtab",
+    family="contrastive",
+    paper="Ucar et al. 2021, arXiv 2110.04361",
+    augmentation="modality-specific",
+    training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
+    space={"recipe.corrupt": (0.0, 0.6, "linear")},
+)
+def subtab(
+    modality: Modality, size: Size, *, corrupt: float = 0.3, overlap: float = 0.75, temperature: float = 0.1
+) -> SubTab:
+    """corrupt: probability of a replaced value; overlap: share of a group that its neighbour sees too; temperature: of the
+    softmax."""
+    return SubTab(modality, size, corrupt, overlap, temperature)
