@@ -1,4 +1,4 @@
-"""The field's supervised networks for tables (MLP, ResNet, FT-Transformer) by their authors' package, with the board's budget.
+"""The field's supervised networks for tables (MLP, ResNet, FT-Transformer), by their authors, with the board's budget.
 
 Source: Gorishniy et al. 2021, arXiv 2106.11959; rtdl_revisiting_models.
 Kept: the architectures, with the package's default constants; numbers as normal scores, categories one-hot (MLP, ResNet) or

@@ -1,10 +1,11 @@
 """VIME (Yoon et al. 2020): say which columns of a corrupted row were replaced, and what stood there.
 
 Source: NeurIPS 2020, "VIME: Extending the success of self- and semi-supervised learning to tabular domain".
-Kept: every value is replaced with probability .3 by one from its column's marginal distribution; the mask that is asked for
-is where the value really changed; loss = mask cross-entropy + 2 · reconstruction of the whole row; the self-supervised stage.
-Differs: house encoder and a hidden layer in both heads (one dense layer of the table's width and none there); categories are
-reconstructed by cross-entropy; AdamW instead of RMSprop; missing values are not asked for; no semi-supervised stage.
+Kept: every value is replaced with probability .3 by one from its column's marginal distribution; the mask that is asked
+for is where the value really changed; loss = mask cross-entropy + 2 · reconstruction of the whole row; the self-supervised
+stage.
+Differs: house encoder and a hidden layer in both heads (one dense layer as wide as the table, and none, there); categories
+are reconstructed by cross-entropy; AdamW instead of RMSprop; missing values are not asked for; no semi-supervised stage.
 Not verified: the published figures (genomics, clinical data, MNIST as columns).
 Tests: test_methods_tabular.py, test_contracts.py.
 """

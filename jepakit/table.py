@@ -1,4 +1,4 @@
-"""Tables: what methods for rows of columns ask of a modality, and losses and heads over columns of numbers and categories."""
+"""Tables: what methods for rows of columns ask of a modality; heads and losses over numbers and categories."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def table_of(modality: Modality) -> Any:
     """``modality`` as a Table. Raises UsageError for one that has no columns of numbers and categories."""
     if not hasattr(modality, "sizes") or not hasattr(modality, "corrupted"):
         raise UsageError(
-            f"{modality.name}/{modality.dataset} is no table of numbers and categories; use this method on a tabular data set"
+            f"{modality.name}/{modality.dataset} is no table of numbers and categories; "
+            "use this method on a tabular data set"
         )
     return modality
 

@@ -17,11 +17,12 @@ from waves import Waves
 
 import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
+import modalities  # noqa: F401 - registers
 from jepakit.masking import Columns
 from jepakit.modality import Modality
 from jepakit.objective import MaskedJEPA, Objective
 from jepakit.pretrain import Training, build, decay_groups, fit
-from jepakit.registry import methods
+from jepakit.registry import datasets, methods
 from jepakit.targets import EMA, Frozen
 from jepakit.types import Batch, Size, Split, UsageError
 
@@ -29,6 +30,7 @@ GRIDS: dict[str, Callable[[], Modality]] = {
     "1d": lambda: Waves(grid=(40,)),
     "2d": Chips,  # images stored as intensities: every method that wants images runs on them
     "3d": lambda: Waves(grid=(2, 6, 6)),
+    "table": lambda: datasets["tabular/made_linear"].make(None),  # columns of numbers and of categories
 }
 CASES = [pytest.param(name, grid, id=f"{name}-{grid}") for name in methods for grid in GRIDS]
 SIZE = Size(16, 2, 2, 8, 1, 2, steps=50)

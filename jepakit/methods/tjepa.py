@@ -55,7 +55,8 @@ class ColumnSets(Masker):
         self.context, self.target = (self.counts(shares) for shares in (context, target))
         if self.context[0] + self.target[0] > self.count:
             raise UsageError(
-                f"a context of {context[0]:.0%} and targets of {target[0]:.0%} do not fit {self.count} columns; use smaller shares"
+                f"a context of {context[0]:.0%} and targets of {target[0]:.0%} do not fit {self.count} columns; use smaller "
+                "shares"
             )
 
     def counts(self, shares: Range) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 Every table has a hidden state of four numbers. Relevant columns are one of these each; redundant ones are mixtures of them
 with noise; the rest is noise of its own, with the same marginal laws. Some columns are shown as categories: quarters of
-the number behind them.
+the number behind them; of the others one value in twenty is missing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from modalities.tabular.base import TabularModality
 STATE = 4
 ROWS = {"train": 1200, "val": 400, "test": 1000}
 DIGITS = 3  # of every number: what a processor does to the last bits is rounded away
+GAPS = 0.05  # share of the numbers that nobody wrote down
 BLUR = 0.5  # standard deviation of the noise of redundant columns, and of the answers
 QUARTERS = (-0.6745, 0.0, 0.6745)  # of the normal law
 SHOWN = {"relevant": STATE, "redundant": 6, "noise": 10}
@@ -61,10 +62,15 @@ class Made(TabularModality):
         blurred = (blurred + BLUR * random.standard_normal(blurred.shape)) / np.sqrt(1 + BLUR**2)
         noise = random.standard_normal((rows, SHOWN["noise"]))
         every = np.concatenate([state, blurred, noise], 1).round(DIGITS)
+        gone = random.random(every.shape) < GAPS
         frame = pd.DataFrame(index=range(rows))
         for place, at in enumerate(order):
             name, value = f"c{place:02d}", every[:, at]
-            frame[name] = np.array(list("abcd"))[np.searchsorted(QUARTERS, value)] if at in CODED else value
+            frame[name] = (
+                np.array(list("abcd"))[np.searchsorted(QUARTERS, value)]
+                if at in CODED
+                else np.where(gone[:, at], np.nan, value)
+            )
         frame[cls.target] = cls.answer(state, random)
         return frame
 
