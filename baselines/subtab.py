@@ -5,14 +5,15 @@ Kept: four groups of successive columns that overlap their neighbour by three qu
 probability .3 by others of their column; for every pair of groups the reconstruction of the whole row, NT-Xent on normalised
 projections (temperature .1) and their squared distance, mean over the six pairs; a row's features are the mean over the
 clean groups.
-Differs: the last group ends with the last column (the release leaves out what a division by four leaves over); house encoder
-on the tokens of a group; reconstruction is a mean over columns instead of a sum, categories by cross-entropy; AdamW at the
+Differs: groups are rounded up and spread evenly from the first column to the last (the release leaves out what a division by
+four leaves over); house encoder on the tokens of a group; reconstruction is a mean over columns instead of a sum, categories by cross-entropy; AdamW at the
 board's rate and batch.
 Not verified: the published figures (MNIST as columns, TCGA, Adult, Blog, Income, Obesity).
 Tests: test_methods_tabular.py, test_contracts.py.
 """
 
 import itertools
+import math
 
 import torch
 from jaxtyping import Float
@@ -32,11 +33,11 @@ GROUPS = 4
 
 
 def groups(columns: int, overlap: float) -> list[tuple[int, int]]:
-    """First and last-but-one column of each group."""
-    width = columns // GROUPS
-    shared = int(overlap * width)
-    starts = [0, *(k * width - shared for k in range(1, GROUPS - 1)), columns - width - shared]
-    return [(start, start + width + shared) for start in starts]
+    """First column and the one after the last of each group."""
+    width = math.ceil(columns / GROUPS)
+    wide = width + int(overlap * width)
+    starts = [round(k * (columns - wide) / (GROUPS - 1)) for k in range(GROUPS)]
+    return [(start, start + wide) for start in starts]
 
 
 class Grouped(Embedder):

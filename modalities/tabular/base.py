@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from jepakit.modality import Modality
 from jepakit.types import PARTS, Batch, Card, Data, DataError, Part, Task
 from modalities.signals import check_classes
-from modalities.tabular.columns import Column, Encoder, refuse_answers, without_copies
+from modalities.tabular.columns import ROWS, Column, Encoder, refuse_answers, without_copies
 from modalities.tabular.tokens import ColumnTokenizer, piecewise
 
 BINS = 8  # of the piecewise-linear code of a number
@@ -84,6 +84,8 @@ def assemble(
                 f"{where} has no target column '{target}' in {part}; name the column that is to be predicted"
             )
     answered = {part: frame[frame[target].notna()] for part, frame in frames.items()}
+    if len(answered["train"]) < ROWS:
+        raise DataError(f"{where} has {len(answered['train'])} rows in train; give a table with {ROWS} or more")
     repairs["rows without an answer dropped"] = sum(len(frames[p]) - len(answered[p]) for p in frames)
     answered, repairs["rows that a later part holds too dropped"] = without_copies(answered)
     features = {part: frame.drop(columns=target) for part, frame in answered.items()}

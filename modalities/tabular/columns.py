@@ -53,8 +53,6 @@ class Encoder:
 
     def __init__(self, train: pd.DataFrame, where: str, categories: Sequence[str] = ()) -> None:
         """``where``: the file to name in errors; ``categories``: columns of codes that look like numbers."""
-        if len(train) < ROWS:
-            raise DataError(f"{where} has {len(train)} rows in train; give a table with {ROWS} or more")
         twice = [name for name, number in Counter(map(str, train.columns)).items() if number > 1]
         if twice:
             raise DataError(f"{where} has two columns named '{twice[0]}'; rename or drop one")
