@@ -11,6 +11,7 @@ import torch
 
 from jepakit.masking import Subset
 from jepakit.modality import Modality
+from jepakit.nn import Backbone
 from jepakit.objective import Objective
 from jepakit.recipe import narrow, vit
 from jepakit.registry import methods
@@ -20,6 +21,8 @@ from jepakit.types import Batch, Losses, Size, gather
 
 class ColumnMAE(Objective):
     """Encoder on the visible columns, decoder at the hidden ones."""
+
+    backbone: Backbone
 
     def __init__(self, modality: Modality, size: Size, keep: float) -> None:
         super().__init__()

@@ -30,28 +30,18 @@ INSTALLED = importlib.util.find_spec("rtdl_revisiting_models") is not None
 ROWS = {"mlp": "MLP", "resnet-table": "ResNet", "ft-transformer": "FTTransformer"}
 
 
-def _network(kind: str, table: Any, width: int, features: int) -> nn.Module:
-    models = importlib.import_module("rtdl_revisiting_models")
+def _network(kind: str, sizes: tuple[int, ...], width: int, features: int) -> nn.Module:
+    models: Any = importlib.import_module("rtdl_revisiting_models")
     if kind == "MLP":
         made = models.MLP(d_in=features, d_out=width, n_blocks=2, d_block=4 * width, dropout=0.1)
     elif kind == "ResNet":
-        made = models.ResNet(
-            d_in=features,
-            d_out=width,
-            n_blocks=2,
-            d_block=3 * width,
-            d_hidden=None,
-            d_hidden_multiplier=2.0,
-            dropout1=0.15,
-            dropout2=0.0,
-        )
+        shape = {"d_block": 3 * width, "d_hidden": None, "d_hidden_multiplier": 2.0, "dropout1": 0.15, "dropout2": 0.0}
+        made = models.ResNet(d_in=features, d_out=width, n_blocks=2, **shape)
     else:
-        codes = [size for size in table.sizes if size]
+        codes = [size for size in sizes if size]
+        shape = models.FTTransformer.get_default_kwargs(n_blocks=2)
         made = models.FTTransformer(
-            n_cont_features=len(table.sizes) - len(codes),
-            cat_cardinalities=codes,
-            d_out=width,
-            **models.FTTransformer.get_default_kwargs(n_blocks=2),
+            n_cont_features=len(sizes) - len(codes), cat_cardinalities=codes, d_out=width, **shape
         )
     network: nn.Module = made
     return network
@@ -65,7 +55,7 @@ class Network(Embedder):
         self.table, self.modality, self.kind = table_of(modality), modality, kind
         self.dim = size.dim
         first = modality.data("train").batch(torch.arange(1))
-        self.model = _network(kind, self.table, size.dim, modality.handmade(first).shape[1])
+        self.model = _network(kind, self.table.sizes, size.dim, modality.handmade(first).shape[1])
 
     def embed(self, batch: Batch) -> Float[Tensor, "b d"]:
         if self.kind != "FTTransformer":

@@ -5,63 +5,35 @@ Kept: four groups of successive columns that overlap their neighbour by three qu
 probability .3 by others of their column; for every pair of groups the reconstruction of the whole row, NT-Xent on normalised
 projections (temperature .1) and their squared distance, mean over the six pairs; a row's features are the mean over the
 clean groups.
-Differs: groups are rounded up and spread evenly from the first column to the last (the release leaves out what a division by
-four leaves over); house encoder on the tokens of a group; reconstruction is a mean over columns instead of a sum, categories by cross-entropy; AdamW at the
-board's rate and batch.
+Differs: groups are rounded up and spread evenly from the first column to the last (the release leaves out what a division
+by four leaves over); house encoder on the tokens of a group; reconstruction is a mean over columns instead of a sum,
+categories by cross-entropy; AdamW at the board's rate and batch.
 Not verified: the published figures (MNIST as columns, TCGA, Adult, Blog, Income, Obesity).
 Tests: test_methods_tabular.py, test_contracts.py.
 """
 
 import itertools
-import math
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from jepakit.losses import nt_xent
 from jepakit.modality import Modality
-from jepakit.nn import Backbone, Embedder, Projector
+from jepakit.nn import Projector
 from jepakit.objective import Objective
 from jepakit.recipe import vit
 from jepakit.registry import methods
-from jepakit.table import ColumnLoss, RowHeads, table_of
-from jepakit.types import Batch, Losses, Size, Tokens, UsageError
+from jepakit.table import ColumnLoss, Grouped, RowHeads, groups, table_of
+from jepakit.types import Batch, Losses, Size, UsageError
 
 GROUPS = 4
-
-
-def groups(columns: int, overlap: float) -> list[tuple[int, int]]:
-    """First column and the one after the last of each group."""
-    width = math.ceil(columns / GROUPS)
-    wide = width + int(overlap * width)
-    starts = [round(k * (columns - wide) / (GROUPS - 1)) for k in range(GROUPS)]
-    return [(start, start + wide) for start in starts]
-
-
-class Grouped(Embedder):
-    """An encoder that sees groups of columns one by one."""
-
-    def __init__(self, backbone: Backbone, spans: list[tuple[int, int]]) -> None:
-        super().__init__()
-        self.backbone, self.spans, self.dim = backbone, spans, backbone.dim
-
-    def tokens(self, batch: Batch) -> Tokens:
-        return self.backbone.tokens(batch)
-
-    def each(self, batch: Batch) -> list[Float[Tensor, "b d"]]:
-        """The embedding of every group."""
-        tokens = self.backbone.tokenize(batch)
-        return [self.backbone.encode(Tokens(tokens.x[:, a:b], tokens.pos[:, a:b])).mean() for a, b in self.spans]
-
-    def embed(self, batch: Batch) -> Float[Tensor, "b d"]:
-        return torch.stack(self.each(batch)).mean(0)
 
 
 class SubTab(Objective):
     """All pairs of groups."""
 
+    backbone: Grouped
     least_batch = 2
 
     def __init__(self, modality: Modality, size: Size, corrupt: float, overlap: float, temperature: float) -> None:
@@ -70,7 +42,7 @@ class SubTab(Objective):
         columns = len(self.table.sizes)
         if columns < GROUPS:
             raise UsageError(f"SubTab needs {GROUPS} columns or more, this table has {columns}; use another method")
-        self.backbone = Grouped(vit(modality, size), groups(columns, overlap))
+        self.backbone = Grouped(vit(modality, size), groups(columns, overlap, GROUPS))
         self.loss = ColumnLoss(self.table.sizes)
         self.head = RowHeads(columns, size.dim, self.loss.width)
         self.projector: nn.Module = Projector(size.dim, 2 * size.dim, size.dim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jepakit.modality import Modality
-from jepakit.nn import initialise, weight_std
-from jepakit.types import Batch, UsageError
+from jepakit.nn import Backbone, Embedder, initialise, weight_std
+from jepakit.types import Batch, Tokens, UsageError
 
 
 class Table(Protocol):
@@ -49,6 +50,9 @@ class ColumnLoss(nn.Module):
 
     The mean over the columns that are asked for. ``width`` is the most codes of a column (1 where all are numbers).
     """
+
+    number: Tensor
+    beyond: Tensor
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
@@ -93,3 +97,31 @@ class RowHeads(nn.Module):
     def forward(self, row: Float[Tensor, "b d"]) -> Float[Tensor, "b n w"]:
         out: Tensor = self.layers(row)
         return out.unflatten(1, self.shape)
+
+
+def groups(columns: int, overlap: float, count: int = 4) -> list[tuple[int, int]]:
+    """First column and the one after the last of ``count`` groups of successive columns, each as wide as its share of them
+    and ``overlap`` of that; spread evenly from the first column to the last."""
+    width = math.ceil(columns / count)
+    wide = width + int(overlap * width)
+    starts = [round(k * (columns - wide) / (count - 1)) for k in range(count)]
+    return [(start, start + wide) for start in starts]
+
+
+class Grouped(Embedder):
+    """An encoder that sees groups of columns one by one."""
+
+    def __init__(self, backbone: Backbone, spans: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self.backbone, self.spans, self.dim = backbone, spans, backbone.dim
+
+    def tokens(self, batch: Batch) -> Tokens:
+        return self.backbone.tokens(batch)
+
+    def each(self, batch: Batch) -> list[Float[Tensor, "b d"]]:
+        """The embedding of every group."""
+        tokens = self.backbone.tokenize(batch)
+        return [self.backbone.encode(Tokens(tokens.x[:, a:b], tokens.pos[:, a:b])).mean() for a, b in self.spans]
+
+    def embed(self, batch: Batch) -> Float[Tensor, "b d"]:
+        return torch.stack(self.each(batch)).mean(0)

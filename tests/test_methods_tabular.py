@@ -13,12 +13,11 @@ import jepakit.methods  # noqa: F401 - registers
 import modalities  # noqa: F401 - registers
 from baselines.binrecon import BinRecon
 from baselines.scarf import one_way
-from baselines.subtab import groups
-from jepakit.methods.tjepa import ColumnSets, ReleasedSets, base_hundred
+from jepakit.columns import ColumnSets, ReleasedSets, base_hundred
 from jepakit.modality import Modality
 from jepakit.pretrain import build
 from jepakit.registry import datasets
-from jepakit.table import ColumnLoss, some
+from jepakit.table import ColumnLoss, groups, some
 from jepakit.types import Size, Split, Tokens, UsageError
 
 SIZE = Size(16, 2, 2, 8, 1, 2, steps=50)

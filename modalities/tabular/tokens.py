@@ -17,6 +17,11 @@ class ColumnTokenizer(nn.Module):
     """x (b, columns) of normal scores and codes → tokens (b, columns, dim): x·w + b for numbers, a row of a table + b for
     categories, a learned vector + b where a number is missing (``extra["missing"]``)."""
 
+    number: Tensor
+    first: Tensor
+    last: Tensor
+    pos: Tensor
+
     def __init__(self, sizes: Sequence[int], dim: int) -> None:
         """sizes: codes of each column, 0 for a number."""
         super().__init__()
