@@ -8,3 +8,6 @@ __all__ = ["audio", "ecg", "eeg", "image", "video", "volume"]
 from modalities import audio, ecg, eeg, image, lidar
 
 __all__ = ["audio", "ecg", "eeg", "image", "lidar"]
+from modalities import audio, ecg, eeg, image, tabular
+
+__all__ = ["audio", "ecg", "eeg", "image", "tabular"]

@@ -18,11 +18,12 @@ from waves import Bodies, Waves
 
 import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
+import modalities  # noqa: F401 - registers
 from jepakit.masking import Columns
 from jepakit.modality import Modality
 from jepakit.objective import MaskedJEPA, Objective
 from jepakit.pretrain import Training, build, decay_groups, fit
-from jepakit.registry import methods
+from jepakit.registry import datasets, methods
 from jepakit.targets import EMA, Frozen
 from jepakit.types import Batch, Size, Split, UsageError
 
@@ -32,6 +33,7 @@ GRIDS: dict[str, Callable[[], Modality]] = {
     "3d": lambda: Bodies(grid=(2, 6, 6)),  # of some rows tokens are background
     "3d": lambda: Waves(grid=(2, 6, 6)),
     "cells": Plots,  # says which tokens are empty; only for methods that need it
+    "table": lambda: datasets["tabular/made_linear"].make(None),  # columns of numbers and of categories
 }
 CASES = [
     pytest.param(name, grid, id=f"{name}-{grid}")
