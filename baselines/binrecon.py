@@ -63,6 +63,7 @@ class BinRecon(Objective):
     family="mae",
     paper="Lee et al. 2024, arXiv 2405.07414",
     augmentation="none",
+    needs="table",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
     space={"recipe.hide": (0.0, 0.5, "linear")},
 )

@@ -51,6 +51,7 @@ class ColumnMAE(Objective):
     family="mae",
     paper="He et al. 2022, arXiv 2111.06377, on columns",
     augmentation="none",
+    needs="table",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.95)},
     space={"recipe.keep": (0.25, 0.75, "linear")},
 )

@@ -81,6 +81,7 @@ def register(name: str, kind: str) -> None:
         family="supervised",
         paper="Gorishniy et al. 2021, arXiv 2106.11959",
         augmentation="none",
+        needs="table",
         training={"weight_decay": (1e-5, 1e-5), "betas": (0.9, 0.999)},
         space={"train.warmup": (0.02, 0.4, "log")},
         extra="rtdl_revisiting_models",

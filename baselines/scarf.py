@@ -52,6 +52,7 @@ class Scarf(Siamese):
     family="contrastive",
     paper="Bahri et al. 2022, arXiv 2106.15147",
     augmentation="modality-specific",
+    needs="table",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
     space={"recipe.corrupt": (0.2, 0.8, "linear")},
 )

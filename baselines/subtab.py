@@ -65,6 +65,7 @@ class SubTab(Objective):
     family="contrastive",
     paper="Ucar et al. 2021, arXiv 2110.04361",
     augmentation="modality-specific",
+    needs="table",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
     space={"recipe.corrupt": (0.0, 0.6, "linear")},
 )

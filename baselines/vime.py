@@ -48,6 +48,7 @@ class Vime(Objective):
     family="mae",
     paper="Yoon et al. 2020, NeurIPS",
     augmentation="modality-specific",
+    needs="table",
     training={"weight_decay": (0.05, 0.05), "betas": (0.9, 0.999)},
     space={"recipe.corrupt": (0.1, 0.6, "linear")},
 )

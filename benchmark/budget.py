@@ -78,6 +78,7 @@ PRESETS: dict[str, Preset] = {
                 "volume": {
                     "size": _size(64, 2, 32, 1, heads=2),
                     "training": {"steps": 600, "batch_size": 32, "lr": 2e-3},
+                },
                 # 256 tokens a scene.
                 "lidar": {
                     "size": _size(64, 2, 32, 1, heads=2),

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from modalities import audio, ecg, eeg, image, video, volume
+from modalities import audio, ecg, eeg, image, lidar, tabular, video, volume
 
-__all__ = ["audio", "ecg", "eeg", "image", "video", "volume"]
-from modalities import audio, ecg, eeg, image, lidar
-
-__all__ = ["audio", "ecg", "eeg", "image", "lidar"]
-from modalities import audio, ecg, eeg, image, tabular
-
-__all__ = ["audio", "ecg", "eeg", "image", "tabular"]
+__all__ = ["audio", "ecg", "eeg", "image", "lidar", "tabular", "video", "volume"]

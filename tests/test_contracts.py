@@ -31,15 +31,15 @@ GRIDS: dict[str, Callable[[], Modality]] = {
     "1d": lambda: Waves(grid=(40,)),
     "2d": Chips,  # images stored as intensities: every method that wants images runs on them
     "3d": lambda: Bodies(grid=(2, 6, 6)),  # of some rows tokens are background
-    "3d": lambda: Waves(grid=(2, 6, 6)),
     "cells": Plots,  # says which tokens are empty; only for methods that need it
-    "table": lambda: datasets["tabular/made_linear"].make(None),  # columns of numbers and of categories
+    "table": lambda: datasets["tabular/made_linear"].make(None),  # numbers and categories; only for methods that need them
 }
+NEEDS = {"cells": "occupied", "table": "table"}
 CASES = [
     pytest.param(name, grid, id=f"{name}-{grid}")
     for name in methods
     for grid in GRIDS
-    if grid != "cells" or methods[name].info.get("needs") == "occupied"
+    if NEEDS.get(grid) in (None, methods[name].info.get("needs"))
 ]
 SIZE = Size(16, 2, 2, 8, 1, 2, steps=50)
 

@@ -168,6 +168,14 @@ def test_vime_asks_for_what_really_changed(made: Modality) -> None:
     assert float(parts["mask"]) == pytest.approx(float(torch.log1p(logits.exp()).mean().detach()), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["ijepa", "lejepa", "mae", "simclr", "supervised", "vicreg", "data2vec"])
+def test_methods_that_know_nothing_of_tables_run_on_them(made: Modality, name: str) -> None:
+    objective = build(name, made, SIZE, 0).train()
+    loss = objective(made.data("train").batch(torch.arange(16)), 0.0).total
+    loss.backward()
+    assert bool(loss.isfinite()) and bool(objective.backbone.tokenizer.weight.grad.abs().sum() > 0)
+
+
 def test_what_is_no_table_is_refused() -> None:
     for name in ("column-mae", "scarf", "vime", "subtab", "binrecon"):
         with pytest.raises(UsageError, match="no table"):
