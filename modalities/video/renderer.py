@@ -20,15 +20,15 @@ TEXTURES = ("plain", "stripes", "checks", "gradient", "clouds")
 HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")
 MOST = 2  # sprites
 # As shares of the side of a frame:
-RADIUS = (0.125, 0.16)  # of the disc of a sprite's area
-PEN = 0.25  # radius of the pen
-SPEED = (0.018, 0.055)  # mean, per frame
+RADIUS = (0.11, 0.135)  # of the disc of a sprite's area
+PEN = 0.27  # radius of the pen
+SPEED = (0.03, 0.075)  # mean, per frame
 FINE = 16  # steps of a place per pixel
-NOISE = 24  # largest width of the noise, in stored units: uniform in ± half of it
+NOISE = 16  # largest width of the noise, in stored units: uniform in ± half of it
 CHUNK = 8  # clips drawn at once: few enough for the processor's cache
-GROUND, STEP = (0.1, 0.35), (0.3, 0.5)  # luma of the ground; how much lighter sprites are
-PAINT, EARTH = (0.25, 0.5), (0.0, 0.25)  # strength of colour of sprites and of the ground
-WEAVE, COAT = (0.03, 0.1), 0.25  # amplitude of the ground's texture; of the sprite's, as a share of its light
+GROUND, STEP = (0.05, 0.15), (0.45, 0.65)  # luma of the ground; how much lighter sprites are
+PAINT, EARTH = (0.25, 0.5), (0.0, 0.1)  # strength of colour of sprites and of the ground
+WEAVE, COAT = (0.02, 0.06), 0.2  # amplitude of the ground's texture; of the sprite's, as a share of its light
 GREY = np.array([0.299, 0.587, 0.114])
 _CODES = np.array([NAMES.index(name) for name in FIGURES])
 
