@@ -30,8 +30,9 @@ MOST_BOXES = 64
 @dataclass(frozen=True)
 class Survey:
     """How places are measured. beams: kinds of sensors, as (number of beams, lowest and highest elevation in degrees);
-    columns: azimuths of a turn; height: metres above the ground; tilt: largest, radians; noise: range of the standard deviation
-    of a distance, metres; lost: range of the share of echoes that are lost, to which distance adds."""
+    columns: azimuths of a turn; height: metres above the ground; tilt: largest, radians; noise: range of the standard
+    deviation of a distance, metres; lost: range of the share of echoes that are lost, to which distance adds.
+    """
 
     beams: tuple[tuple[int, float, float], ...] = ((32, -26.0, 5.0), (64, -26.0, 3.0))
     columns: int = 480
