@@ -14,6 +14,7 @@ from jepakit.types import Batch, DataError, UsageError
 from modalities.lidar import kitti
 from modalities.lidar.files import read_las, read_points
 from modalities.lidar.neon import clip
+from modalities.lidar.pillars import PillarTokenizer
 from modalities.lidar.scenes import Scenes
 from modalities.lidar.views import FAR
 
@@ -51,7 +52,7 @@ def test_occupied_cells_and_patches_are_those_of_a_loop() -> None:
 
 def test_points_of_other_tokens_do_not_reach_a_token() -> None:
     torch.manual_seed(0)
-    tokenizer, some = MODALITY.tokenizer(32), batch()
+    tokenizer, some = PillarTokenizer(MODALITY.raster, 3.0, 32), batch()
     torch.nn.init.normal_(tokenizer.empty)
     at = token_of(some.x[:, :350])
     moved = some.x.clone()
@@ -68,7 +69,7 @@ def test_points_of_other_tokens_do_not_reach_a_token() -> None:
 def test_the_gradient_of_cells_is_that_of_the_largest_value() -> None:
     """Against autograd through a loop over cells."""
     torch.manual_seed(0)
-    tokenizer, some = MODALITY.tokenizer(8), batch(1, 60, 60)
+    tokenizer, some = PillarTokenizer(MODALITY.raster, 3.0, 8), batch(1, 60, 60)
     some.x[0, :30, :2] *= 0.05  # several points in a cell
     points = torch.randn(1, 60, 16, requires_grad=True)
     cell = MODALITY.raster.index(some.x)

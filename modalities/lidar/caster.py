@@ -20,8 +20,8 @@ OVERHEAD = 2.5  # metres above the sensor's ground: a beam higher than this says
 class Things:
     """Upright bodies of s scenes, k each (padded with bodies of no height), all (s, k).
 
-    x, y: centre; l, w: half the length (the radius of round ones) and width; yaw: radians, of the length from the x axis; z0,
-    z1: lowest and highest z; round: a cylinder; kind: class; paint: intensity at no distance.
+    x, y: centre; l, w: half the length (the radius of round ones) and width; yaw: radians, of the length from the x axis;
+    z0, z1: lowest and highest z; round: a cylinder; kind: class; paint: intensity at no distance.
     """
 
     x: np.ndarray

@@ -73,7 +73,7 @@ class IgnBuildings(LidarModality):
     most: ClassVar[int] = 2048
     height: ClassVar[float] = 5.0
     policy: ClassVar[Policy] = Policy(angle=180.0, jitter=0.05)
-    tasks = (Task("building", "dense", "miou", ANSWERS), Task("cross", "dense", "miou", ANSWERS))
+    tasks: tuple[Task, ...] = (Task("building", "dense", "miou", ANSWERS), Task("cross", "dense", "miou", ANSWERS))
 
     @classmethod
     def remedy(cls) -> str:

@@ -178,7 +178,7 @@ class Kitti(LidarModality):
     raster: ClassVar[Raster] = Raster((0.0, -25.6), 0.8, (16, 16), 4)
     most: ClassVar[int] = 4096
     cell_classes: ClassVar[tuple[str, ...]] = CLASSES
-    tasks = (
+    tasks: tuple[Task, ...] = (
         Task("segment", "dense", "miou", CLASSES),
         Task("cars", "regression", "r2"),
         Task("nearest", "regression", "r2"),

@@ -90,7 +90,7 @@ class Neon(LidarModality):
     policy: ClassVar[Policy] = Policy(angle=180.0, scale=0.05, jitter=0.05)
     folds: ClassVar[int] = FOLDS
     fold: ClassVar[int] = 1  # the published split
-    tasks = (
+    tasks: tuple[Task, ...] = (
         Task("genus4", "class", "macro_f1", GENERA),
         Task("height", "regression", "r2"),
         Task("mlbs", "class", "macro_f1", SITES["MLBS"]),

@@ -60,7 +60,9 @@ class PillarTokenizer(nn.Module):
         """The largest value of every number over the points of each cell; the learned vector where there is none."""
         n = self.raster.count + 1
         at = (cell + n * torch.arange(len(cell), device=cell.device)[:, None]).flatten()
-        full = Largest.apply(points.flatten(0, 1), self.empty.to(points.dtype), at, len(cell) * n)
+        full: Tensor = Largest.apply(  # type: ignore[no-untyped-call]
+            points.flatten(0, 1), self.empty.to(points.dtype), at, len(cell) * n
+        )
         return full.unflatten(0, (len(cell), n))[:, :-1]
 
 
