@@ -68,6 +68,11 @@ PRESETS: dict[str, Preset] = {
                 # on validation at seed 7.
                 "eeg": {"training": {"steps": 450, "batch_size": 64, "lr": 1e-3}},
                 "audio": {"training": {"steps": 450, "batch_size": 64, "lr": 2e-3}},
+                # 256 tokens a scene.
+                "lidar": {
+                    "size": _size(64, 2, 32, 1, heads=2),
+                    "training": {"steps": 450, "batch_size": 32, "lr": 2e-3},
+                },
             },
         ),
         Preset(

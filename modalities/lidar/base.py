@@ -31,8 +31,8 @@ def _parts(kind: type[LidarModality], root: Path | None) -> dict[Part, Data]:
 class LidarModality(Modality):
     """Clouds of at most ``most`` points over a ground plan. A subclass states the facts and how to ``read``.
 
-    ``Batch.x`` (b, P, 4): x (forward), y (left) and z (up) in metres, z above the ground below the sensor, and intensity from
-    0 to 1. Real points come first, ``extra["points"]`` (b,) says how many; the other rows lie far outside the plan
+    ``Batch.x`` (b, P, 4): x (forward), y (left) and z (up) in metres, z above the ground below the sensor, and intensity in
+    [0, 1]. Real points come first, ``extra["points"]`` (b,) says how many; the other rows lie far outside the plan
     (x = −327.68 m), so that the tokens of a cloud follow from ``x`` alone. ``extra["occupied"]`` (b, n): whether a
     point lies in the token. Tokens are squares of ``raster.patch`` × ``raster.patch`` cells, rows along x.
 

@@ -1,8 +1,8 @@
 """Caster: what a spinning sensor measures of upright prisms and cylinders on a sloping ground.
 
-All things are upright, so a ray meets one where its shadow on the ground plan does: a column of rays (one azimuth) is cut with the
-outlines near it once, in two dimensions, and only what is met is asked by each beam for its height. Arithmetic is float64
-and what follows is rounded to centimetres, so that the data are the same on every processor.
+All things are upright, so a ray meets one where its shadow on the ground plan does: a column of rays (one azimuth) is cut
+with the outlines near it once, in two dimensions, and only what is met is asked by each beam for its height. Arithmetic is
+float64 and what follows is rounded to centimetres, so that the data are the same on every processor.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ OVERHEAD = 2.5  # metres above the sensor's ground: a beam higher than this says
 class Things:
     """Upright bodies of s scenes, k each (padded with bodies of no height), all (s, k).
 
-    x, y: centre; l, w: half the length (the radius of round ones) and width; yaw: radians, of the length from the x axis; z0, z1:
-    lowest and highest z; round: a cylinder; kind: class; paint: intensity at no distance.
+    x, y: centre; l, w: half the length (the radius of round ones) and width; yaw: radians, of the length from the x axis;
+    z0, z1: lowest and highest z; round: a cylinder; kind: class; paint: intensity at no distance.
     """
 
     x: np.ndarray
@@ -62,8 +62,8 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Echoes:
-    """What came back. far (s, columns, b): metres on the ground plan, inf without an echo; rise: as ``Sensor.rise``; body: the
-    body that was met, −1 for the ground; azimuth (s, columns)."""
+    """What came back. far (s, columns, b): metres on the ground plan, inf without an echo; rise: as ``Sensor.rise``; body:
+    the body that was met, −1 for the ground; azimuth (s, columns)."""
 
     far: np.ndarray
     rise: np.ndarray

@@ -104,5 +104,5 @@ def collect(clouds: Sequence[np.ndarray], raster: Raster, most: int, seed: int) 
         points = metres(stored)
         hit = np.zeros(raster.count, dtype=bool)
         hit[raster.cells_of(points[:, 0], points[:, 1])] = True
-        occupied[row] = raster.tokens_of(hit).any(-1)[0]
+        occupied[row] = np.any(raster.tokens_of(hit)[0], axis=-1)
     return Clouds(x, (x[..., 0] > ABSENT).sum(1), occupied, repairs)

@@ -34,8 +34,8 @@ class PillarTokenizer(nn.Module):
         self.empty = nn.Parameter(torch.zeros(width))
         values = width * raster.patch**2
         self.project = nn.Linear(values, dim)
-        # Values of cells are about half as large as standardised pixels.
-        nn.init.trunc_normal_(self.project.weight, std=2 * token_std(values))
+        # Values of cells are small at the start, and many cells are empty: tokens are as large as those of images then.
+        nn.init.trunc_normal_(self.project.weight, std=4 * token_std(values))
         nn.init.zeros_(self.project.bias)
         self.register_buffer("pos", grid_positions(raster.grid), persistent=False)
 
@@ -60,7 +60,9 @@ class PillarTokenizer(nn.Module):
         """The largest value of every number over the points of each cell; the learned vector where there is none."""
         n = self.raster.count + 1
         at = (cell + n * torch.arange(len(cell), device=cell.device)[:, None]).flatten()
-        full = Largest.apply(points.flatten(0, 1), self.empty.to(points.dtype), at, len(cell) * n)
+        full: Tensor = Largest.apply(  # type: ignore[no-untyped-call]
+            points.flatten(0, 1), self.empty.to(points.dtype), at, len(cell) * n
+        )
         return full.unflatten(0, (len(cell), n))[:, :-1]
 
 

@@ -69,7 +69,7 @@ class Scenes(LidarModality):
     sizes: ClassVar[dict[Part, int]] = {"train": 1200, "val": 240, "test": 480}
     seed: ClassVar[int] = 60
     cell_classes: ClassVar[tuple[str, ...]] = KINDS
-    tasks = (
+    tasks: tuple[Task, ...] = (
         Task("segment", "dense", "miou", KINDS),
         Task("scene", "class", "accuracy", LAYOUTS),
         Task("cars", "regression", "r2"),
@@ -117,4 +117,4 @@ class Town2(Scenes):
     )
     sizes: ClassVar[dict[Part, int]] = {"train": 600, "val": 160, "test": 320}
     seed: ClassVar[int] = 80
-    tasks = tuple(task for task in Scenes.tasks if task.name != "sensor")
+    tasks: tuple[Task, ...] = tuple(task for task in Scenes.tasks if task.name != "sensor")

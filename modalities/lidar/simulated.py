@@ -29,9 +29,9 @@ MOST_BOXES = 64
 
 @dataclass(frozen=True)
 class Survey:
-    """How places are measured. beams: kinds of sensors, as (number of beams, lowest and highest elevation in degrees); columns:
-    azimuths of a turn; height: metres above the ground; tilt: largest, radians; noise: range of the standard deviation of a
-    distance, metres; lost: range of the share of echoes that are lost, to which distance adds."""
+    """How places are measured. beams: kinds of sensors, as (number of beams, lowest and highest elevation in degrees);
+    columns: azimuths of a turn; height: metres above the ground; tilt: largest, radians; noise: range of the standard deviation
+    of a distance, metres; lost: range of the share of echoes that are lost, to which distance adds."""
 
     beams: tuple[tuple[int, float, float], ...] = ((32, -26.0, 5.0), (64, -26.0, 3.0))
     columns: int = 480
@@ -45,8 +45,8 @@ class Survey:
 class Measured:
     """Clouds of n places and what is known of them.
 
-    factors (n,): layout, sensor (which of the survey's), yaw (radians), lost. cell_class (n, m) int8: the class of every cell,
-    −1 where no beam says anything about it. full (n, m): cells that things stand in, seen or hidden. boxes
+    factors (n,): layout, sensor (which of the survey's), yaw (radians), lost. cell_class (n, m) int8: the class of every
+    cell, −1 where no beam says anything about it. full (n, m): cells that things stand in, seen or hidden. boxes
     (n, MOST_BOXES, 8): class, x, y, z, l, w, h, yaw of the visible cars, people and cyclists, class −1 behind the last.
     """
 
@@ -59,7 +59,10 @@ class Measured:
 
 def measure(n: int, seed: int, town: Town, survey: Survey, raster: Raster, most: int) -> Measured:
     """``n`` independent places of ``town``, layouts and sensors in turns."""
-    factors = {"layout": np.arange(n) % len(LAYOUTS), "sensor": np.arange(n) // len(LAYOUTS) % len(survey.beams)}
+    factors: dict[str, np.ndarray] = {
+        "layout": np.arange(n) % len(LAYOUTS),
+        "sensor": np.arange(n) // len(LAYOUTS) % len(survey.beams),
+    }
     factors |= {"yaw": np.zeros(n), "lost": np.zeros(n)}
     done = Measured(
         Clouds(np.empty((n, most, 4), dtype=np.int16), np.zeros(n, dtype=np.int64), np.empty((n, 0), dtype=bool)),
@@ -77,7 +80,7 @@ def measure(n: int, seed: int, town: Town, survey: Survey, raster: Raster, most:
         points = metres(stored)
         hit[row, raster.cells_of(points[:, 0], points[:, 1])] = True
         done.clouds.points[row] = len(points)
-    done.clouds.occupied = raster.tokens_of(hit[:, :-1]).any(-1)
+    done.clouds.occupied = np.asarray(raster.tokens_of(hit[:, :-1]).any(-1))
     return done
 
 
@@ -96,7 +99,7 @@ def _measure(
         add_counts(done.clouds.repairs, repairs)
         done.factors["yaw"][row], done.factors["lost"][row] = place.yaw, lost
         done.cell_class[row] = _classes(cell, code, visible[at], raster)
-        done.full[row] = standing(place, raster)
+        done.full[row] = standing(place, raster) | (done.cell_class[row] > GROUND)  # a corner may lie between spots
         found = _seen(place, metres(stored), raster)
         done.boxes[row, : len(found)] = found
 

@@ -23,9 +23,9 @@ CLEAR = 3.0  # metres around the sensor that nothing enters
 class Town:
     """What places of a town have in common, as ranges in metres unless said otherwise.
 
-    road: half the width of the carriageway; pavement: its width; storeys: heights of houses; car: length, width and height of
-    cars; vans: share of cars that are vans; parked: range of the share of places that are taken; people, cyclists, poles: most
-    per place; slope: largest rise of the ground per metre.
+    road: half the width of the carriageway; pavement: its width; storeys: heights of houses; car: length, width and height
+    of cars; vans: share of cars that are vans; parked: range of the share of places that are taken; people, cyclists, poles:
+    most per place; slope: largest rise of the ground per metre.
     """
 
     road: tuple[float, float] = (3.2, 4.8)
@@ -42,8 +42,8 @@ class Town:
 
 @dataclass
 class Place:
-    """One place while it is built. bodies: rows of ``caster.Things``; boxes: (class, x, y, z, l, w, h, yaw) of cars, people and
-    cyclists, z being the middle of the height."""
+    """One place while it is built. bodies: rows of ``caster.Things``; boxes: (class, x, y, z, l, w, h, yaw) of cars, people
+    and cyclists, z being the middle of the height."""
 
     town: Town
     random: np.random.Generator
