@@ -6,9 +6,8 @@ projected cell features, only where both clouds have points.
 Differs: the two clouds are views of one cloud (turned, mirrored, scaled, thinned), not sweeps at two times; each view's
 token features are read, by bilinear interpolation, where places of the input have gone; ``pairs`` places of a batch
 take part (they repeat where a batch has fewer; a repeated place is no negative of itself); tokens of 4 × 4 cells.
-Not verified: temperature and number of cells.
-Published: fine-tuned segmentation with 0.1 to 100 % of the labels of SemanticKITTI; no frozen probe.
-Tests: test_methods_lidar.py, test_methods.py.
+Not verified: temperature and number of cells; published are fine-tuned segmentations of SemanticKITTI only.
+Tests: test_methods_places.py, test_methods.py.
 """
 
 import math
@@ -28,7 +27,7 @@ from jepakit.registry import methods
 from jepakit.relative import need_actions
 from jepakit.types import Batch, Losses, Size, UsageError, gather
 
-NEEDED = ("turn", "mirror", "scale")  # what a view must report, as shares of its policy's largest ones
+NEEDED = ("turn", "mirror", "scale")  # what a view reports first, as shares of its policy's largest ones
 
 
 def moved(
@@ -42,9 +41,9 @@ def moved(
 
 def read(maps: Float[Tensor, "b n d"], at: Float[Tensor, "b q 2"], grid: tuple[int, ...]) -> Float[Tensor, "b q d"]:
     """Bilinear values of a token map at places in tokens from the middle of the grid, 0 outside."""
-    image = maps.mT.unflatten(2, grid)
+    plan = maps.mT.unflatten(2, grid)
     rows, columns = (2 * at[..., axis] / grid[axis] for axis in (0, 1))
-    found = F.grid_sample(image, torch.stack([columns, rows], -1)[:, None], align_corners=False)
+    found = F.grid_sample(plan, torch.stack([columns, rows], -1)[:, None], align_corners=False)
     return found[:, :, 0].mT
 
 
@@ -97,5 +96,5 @@ class BEVContrast(Objective):
 def bevcontrast(
     modality: Modality, size: Size, *, pairs: int = 512, temperature: float = 0.1, out: int = 64
 ) -> BEVContrast:
-    """pairs: places of a batch that take part; temperature: of the softmax; out: width of the projector."""
+    """pairs: places of a batch that take part; temperature: of the softmax; out: projector width."""
     return BEVContrast(modality, size, pairs, temperature, out)

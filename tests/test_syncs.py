@@ -23,7 +23,6 @@ ALLOWED = {
     ("masking.py", "uniform"): "drawn from the generator of the host",
     ("masking.py", "SharedBlocks.forward"): "drawn from the generator of the host",
     ("masking.py", "Runs.carve"): "asks on the CPU only, to stop early",
-    ("occupancy.py", "need_occupied"): "done when a method is built",
     ("paper_masks.py", "PaperBlocks.blocks"): "the released sampler is drawn on the host as a whole",
     ("paper_masks.py", "PaperBlocks.forward"): "the released sampler is drawn on the host as a whole",
     ("spheres.py", "ChannelBlocks.forward"): "drawn from the generator of the host",

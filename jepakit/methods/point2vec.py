@@ -12,7 +12,7 @@ tell the decoder where the hidden object is (as many queries as before: places r
 asked for.
 Not verified: ModelNet40 and ScanObjectNN, none of whose rows was run here.
 Published: fine-tuned, ModelNet40 94.65, ScanObjectNN (hardest) 87.47, ShapeNetPart class mIoU 84.59.
-Tests: test_methods_lidar.py, test_methods.py.
+Tests: test_methods_places.py, test_methods.py.
 """
 
 from functools import partial
