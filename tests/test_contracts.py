@@ -32,7 +32,9 @@ GRIDS: dict[str, Callable[[], Modality]] = {
     "2d": Chips,  # images stored as intensities: every method that wants images runs on them
     "3d": lambda: Bodies(grid=(2, 6, 6)),  # of some rows tokens are background
     "cells": Plots,  # says which tokens are empty; only for methods that need it
-    "table": lambda: datasets["tabular/made_linear"].make(None),  # numbers and categories; only for methods that need them
+    "table": lambda: datasets["tabular/made_linear"].make(
+        None
+    ),  # numbers and categories; only for methods that need them
 }
 NEEDS = {"cells": "occupied", "table": "table"}
 CASES = [
