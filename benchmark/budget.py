@@ -68,7 +68,7 @@ PRESETS: dict[str, Preset] = {
                 # on validation at seed 7.
                 "eeg": {"training": {"steps": 450, "batch_size": 64, "lr": 1e-3}},
                 "audio": {"training": {"steps": 450, "batch_size": 64, "lr": 2e-3}},
-                # 128 tokens a clip: as many blocks and steps as for images, 60 to 90 seconds of a core. The rate is not tuned.
+                # 128 tokens a clip: as many blocks and steps as for images. The rate is not tuned on validation.
                 "video": {
                     "size": _size(64, 2, 32, 1, heads=2),
                     "training": {"steps": 1500, "batch_size": 32, "lr": 3e-3},
