@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from modalities.lidar.files import read_las, read_points
 from modalities.lidar.neon import clip
 from modalities.lidar.pillars import PillarTokenizer
 from modalities.lidar.scenes import Scenes
+from modalities.lidar.simulated import within
 from modalities.lidar.views import FAR
 
 MODALITY = Scenes()
+FIXTURE = Path(os.environ.get("JEPAKIT_DATA", "data")) / "lidar" / "argoverse_kitti_fixture" / "training"
 
 
 def batch(rows: int = 3, points: int = 400, real: int = 350) -> Batch:
@@ -245,3 +248,14 @@ def test_what_is_no_cloud_is_named(tmp_path: Path) -> None:
     for name in ("kitti", "idtrees_neon", "ign_building_bev"):
         with pytest.raises(DataError, match="no folder"):
             datasets[f"lidar/{name}"].make(tmp_path).data("train")
+
+
+@pytest.mark.skipif(not FIXTURE.is_dir(), reason="the frames are not below the data root")
+@pytest.mark.parametrize(("name", "known"), [("000000", 46), ("000001", 47), ("000002", 50)])
+def test_boxes_of_real_frames_hold_the_points_that_they_held_elsewhere(name: str, known: int) -> None:
+    """Known: boxes with five points or more as counted when the frames were chosen; points on faces may fall either way."""
+    calibration = kitti.read_calibration(FIXTURE / "calib" / f"{name}.txt")
+    boxes = kitti.read_boxes(FIXTURE / "label_2" / f"{name}.txt", calibration)
+    points = read_points(FIXTURE / "velodyne" / f"{name}.bin", "copy it again", 4)
+    assert len(points) > 85_000
+    assert abs(sum(int(within(points, box, 0.0).sum() >= 5) for box in boxes) - known) <= 1
