@@ -40,6 +40,10 @@ class LidarModality(Modality):
     """
 
     name: ClassVar[str] = "lidar"
+    board = (
+        "adljepa", "adljepa-sigreg", "ijepa", "lejepa", "point2vec", "mae", "occupancy-mae", "bevmae", "bevcontrast",
+        "simclr", "vicreg", "supervised", "random_init", "raw_features",
+    )  # fmt: skip
     raster: ClassVar[Raster] = Raster((-25.6, -25.6), 0.8, (16, 16), 4)
     most: ClassVar[int] = 2048
     height: ClassVar[float] = 3.0
