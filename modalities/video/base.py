@@ -45,8 +45,8 @@ class VideoModality(Modality):
 
     name: ClassVar[str] = "video"
     board = (
-        "vjepa", "vjepa2", "ijepa", "lejepa", "salt", "mae", "videomae", "simclr", "vicreg", "supervised", "single_frame",
-        "shuffled", "random_init", "raw_features",
+        "vjepa", "vjepa2", "ijepa", "lejepa", "salt-sets", "salt-sets-teacher", "mae", "videomae", "simclr", "vicreg",
+        "supervised", "single_frame", "shuffled", "random_init", "raw_features",
     )  # fmt: skip
     channels: ClassVar[int] = 3
     frames: ClassVar[int] = 16
