@@ -43,29 +43,31 @@ def _network(kind: str, sizes: tuple[int, ...], width: int, features: int) -> nn
         made = models.FTTransformer(
             n_cont_features=len(sizes) - len(codes), cat_cardinalities=codes, d_out=width, **shape
         )
-    network: nn.Module = made
-    return network
+    return made  # type: ignore[no-any-return]
 
 
 class Network(Embedder):
     """A network of the package up to its last layer, of the encoder's width."""
+
+    numbers: Tensor
+    codes: Tensor
 
     def __init__(self, modality: Modality, size: Size, kind: str) -> None:
         super().__init__()
         self.table, self.modality, self.kind = table_of(modality), modality, kind
         self.dim = size.dim
         first = modality.data("train").batch(torch.arange(1))
+        number = torch.tensor(self.table.sizes) == 0
+        for name, places in (("numbers", number.nonzero()), ("codes", (~number).nonzero())):
+            self.register_buffer(name, places[:, 0], persistent=False)
         self.model = _network(kind, self.table.sizes, size.dim, modality.handmade(first).shape[1])
 
     def embed(self, batch: Batch) -> Float[Tensor, "b d"]:
         if self.kind != "FTTransformer":
             row: Float[Tensor, "b d"] = self.model(self.modality.handmade(batch))
             return row
-        codes = torch.tensor([size > 0 for size in self.table.sizes], device=batch.x.device)
-        numbers, categories = batch.x[:, ~codes], batch.x[:, codes].long()
-        out: Float[Tensor, "b d"] = self.model(
-            numbers if numbers.shape[1] else None, categories if categories.shape[1] else None
-        )
+        numbers, categories = batch.x[:, self.numbers], batch.x[:, self.codes].long()
+        out: Tensor = self.model(*(part if part.shape[1] else None for part in (numbers, categories)))
         return out
 
     def tokens(self, batch: Batch) -> Tokens:

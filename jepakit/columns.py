@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from jepakit.masking import Masker
+from jepakit.masking import Masker, uniform
 from jepakit.types import Batch, Split, Tokens, UsageError
 
 Range = tuple[float, float]
@@ -45,8 +45,7 @@ class ColumnSets(Masker):
     def draw(self) -> tuple[int, int]:
         """Sizes of context and target sets of a batch."""
         while True:
-            u = torch.rand(2).tolist()
-            seen, asked = (a + round((b - a) * v) for (a, b), v in zip((self.context, self.target), u, strict=True))
+            seen, asked = (a + round((b - a) * uniform(0.0, 1.0)) for a, b in (self.context, self.target))
             if seen + asked <= self.count:
                 return seen, asked
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from chips import Chips
+from plots import Plots
 from waves import Bodies, Waves
 
 import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
+import modalities  # noqa: F401 - registers
 from jepakit.masking import Masker
 from jepakit.modality import Modality
 from jepakit.objective import MaskedJEPA, Objective
 from jepakit.pretrain import build
-from jepakit.registry import methods
+from jepakit.registry import datasets, methods
 from jepakit.targets import EMA
 from jepakit.types import Batch, Size, Split, Tokens, UsageError, gather
 
@@ -38,6 +42,7 @@ def bodies() -> Modality:
 OWN = {
     "sar": Chips,
     "specjepa": plane,
+    "tjepa": sequence,
     "vjepa": plane,
     "vjepa2": plane,
     "videomae": plane,
@@ -45,6 +50,17 @@ OWN = {
     "salt-sets": plane,
     "salt-sets-teacher": plane,
 }
+
+
+NEEDS: dict[object, Callable[[], Modality]] = {
+    "occupied": Plots,
+    "table": lambda: datasets["tabular/made_linear"].make(None),
+}
+
+
+def home(name: str, other: Callable[[], Modality] = sequence) -> Modality:
+    """What the method is tested on: its own kind of data, or ``other``."""
+    return (OWN.get(name) or NEEDS.get(methods[name].info.get("needs")) or other)()
 
 
 def made(name: str, modality: Modality, **settings: object) -> Objective:
@@ -58,7 +74,7 @@ def some(modality: Modality, rows: int = 8) -> Batch:
 @pytest.mark.parametrize("shape", ["sequence", "plane"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_loss_is_finite_and_gradients_flow_where_they_should(name: str, shape: str) -> None:
-    modality = OWN.get(name, {"sequence": sequence, "plane": plane}[shape])()
+    modality = home(name, {"sequence": sequence, "plane": plane}[shape])
     if name == "ecgjepa-kim" and shape == "plane":
         pytest.skip("needs a channel axis")
     objective = made(name, modality)
@@ -80,7 +96,7 @@ def test_loss_is_finite_and_gradients_flow_where_they_should(name: str, shape: s
 @pytest.mark.parametrize("name", TRAINED)
 def test_loss_falls_on_one_batch(name: str) -> None:
     """Overfit one batch under one mask; the teacher is kept still, because a moving target may make a healthy loss rise."""
-    modality = OWN.get(name, sequence)()
+    modality = home(name)
     objective = made(name, modality)
     batch = some(modality, 16)
     optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=4e-3)
@@ -97,7 +113,7 @@ def test_loss_falls_on_one_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(methods))
 def test_same_seed_same_network_and_state_round_trip(name: str) -> None:
-    modality = OWN.get(name, sequence)()
+    modality = home(name)
     a, b, other = made(name, modality), made(name, modality), build(name, modality, SIZE, 1)
     batch = some(modality)
     assert torch.equal(a.eval().encoder().embed(batch), b.eval().encoder().embed(batch))
