@@ -13,7 +13,6 @@ The rows exist where rtdl_revisiting_models is installed.
 
 import importlib
 import importlib.util
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -31,7 +30,7 @@ ROWS = {"mlp": "MLP", "resnet-table": "ResNet", "ft-transformer": "FTTransformer
 
 
 def _network(kind: str, sizes: tuple[int, ...], width: int, features: int) -> nn.Module:
-    models: Any = importlib.import_module("rtdl_revisiting_models")
+    models = importlib.import_module("rtdl_revisiting_models")
     if kind == "MLP":
         made = models.MLP(d_in=features, d_out=width, n_blocks=2, d_block=4 * width, dropout=0.1)
     elif kind == "ResNet":
@@ -43,7 +42,7 @@ def _network(kind: str, sizes: tuple[int, ...], width: int, features: int) -> nn
         made = models.FTTransformer(
             n_cont_features=len(sizes) - len(codes), cat_cardinalities=codes, d_out=width, **shape
         )
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 class Network(Embedder):
@@ -58,8 +57,8 @@ class Network(Embedder):
         self.dim = size.dim
         first = modality.data("train").batch(torch.arange(1))
         number = torch.tensor(self.table.sizes) == 0
-        for name, places in (("numbers", number.nonzero()), ("codes", (~number).nonzero())):
-            self.register_buffer(name, places[:, 0], persistent=False)
+        self.register_buffer("numbers", number.nonzero()[:, 0], persistent=False)
+        self.register_buffer("codes", (~number).nonzero()[:, 0], persistent=False)
         self.model = _network(kind, self.table.sizes, size.dim, modality.handmade(first).shape[1])
 
     def embed(self, batch: Batch) -> Float[Tensor, "b d"]:
