@@ -80,3 +80,18 @@ def test_what_was_never_run_and_what_has_no_such_nuisance(board: Path, capsys: p
     shutil.copytree(RESULTS / "records" / "ecg" / "mitbih" / "mae", board / "records" / "ecg" / "mitbih" / "mae")
     assert main(["robustness", "ecg", "dataset=mitbih", "--results", str(board)]) == 3
     assert "has no nuisance that is a number" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_hard_end_does_not_depend_on_the_rows(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends(*methods: str) -> dict[tuple[str, str], tuple[float, float]]:
+        assert main(["robustness", "ecg", "dataset=simulated", "--results", str(board)]) == 0
+        table = pd.read_csv(board / "robustness_ecg_simulated_quick_linear.csv", keep_default_na=False)
+        kept = table[table["method"].isin(methods)]
+        return {(one.method, one.factor): (one.easy, one.hard) for one in kept.itertuples()}
+
+    both = ends("mae")
+    shutil.rmtree(board / "records" / "ecg" / "simulated" / "simclr")
+    assert ends("mae") == both
+    monkeypatch.setattr("benchmark.robustness.MILDER", {("ecg", "line_noise")})
+    easy, hard = both["mae", "line_noise"]
+    assert ends("mae")["mae", "line_noise"] == (hard, easy)
