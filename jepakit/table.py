@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,7 +16,7 @@ from jepakit.nn import Backbone, Embedder, initialise, weight_std
 from jepakit.types import Batch, Tokens, UsageError
 
 
-class Table(Protocol):
+class Tabular(Protocol):
     """A modality of tables: one token per column, ``Batch.x`` (b, columns) of numbers and codes.
 
     sizes: codes of each column, 0 for a number; ``corrupted`` takes the columns at ``hit`` from the marginal distribution
@@ -30,14 +30,14 @@ class Table(Protocol):
     def missing(self, batch: Batch) -> Bool[Tensor, "b n"]: ...
 
 
-def table_of(modality: Modality) -> Any:
-    """``modality`` as a Table. Raises UsageError for one that has no columns of numbers and categories."""
+def table_of(modality: Modality) -> Tabular:
+    """``modality`` as what it says of columns. Raises UsageError for one that has no columns of numbers and categories."""
     if not hasattr(modality, "sizes") or not hasattr(modality, "corrupted"):
         raise UsageError(
             f"{modality.name}/{modality.dataset} is no table of numbers and categories; "
             "use this method on a tabular data set"
         )
-    return modality
+    return cast(Tabular, modality)
 
 
 def some(shape: torch.Size, count: int, device: torch.device) -> Bool[Tensor, "b n"]:

@@ -7,6 +7,7 @@ the number behind them; of the others one value in twenty is missing.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,9 +35,9 @@ class Made(TabularModality):
     seed: ClassVar[int]
 
     @classmethod
+    @abstractmethod
     def answer(cls, state: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """The target of every row."""
-        raise NotImplementedError
 
     @classmethod
     def roles(cls) -> dict[str, str]:
