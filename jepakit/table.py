@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +16,7 @@ from jepakit.nn import Backbone, Embedder, initialise, weight_std
 from jepakit.types import Batch, Tokens, UsageError
 
 
+@runtime_checkable
 class Tabular(Protocol):
     """A modality of tables: one token per column, ``Batch.x`` (b, columns) of numbers and codes.
 
@@ -32,12 +33,12 @@ class Tabular(Protocol):
 
 def table_of(modality: Modality) -> Tabular:
     """``modality`` as what it says of columns. Raises UsageError for one that has no columns of numbers and categories."""
-    if not hasattr(modality, "sizes") or not hasattr(modality, "corrupted"):
+    if not isinstance(modality, Tabular):
         raise UsageError(
             f"{modality.name}/{modality.dataset} is no table of numbers and categories; "
             "use this method on a tabular data set"
         )
-    return cast(Tabular, modality)
+    return modality
 
 
 def some(shape: torch.Size, count: int, device: torch.device) -> Bool[Tensor, "b n"]:
