@@ -21,6 +21,7 @@ from benchmark import (
 from benchmark import (
     breakdown,
     budget,
+    effect,
     estimate,
     folds,
     grid,
@@ -34,6 +35,7 @@ from benchmark import (
     robustness,
     stability,
     stale,
+    suite,
     verify,
 )
 from benchmark.bev import command as bev
@@ -71,6 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _robustness(chosen, console)
         if chosen.command == "bev":
             bev.run(chosen, root, console)
+            return OK
+        if chosen.command == "suite":
+            suite.run(chosen, console)
+            return OK
+        if chosen.command == "effect":
+            effect.run(chosen, console)
             return OK
         if chosen.command == "verify":
             return _verify(chosen, console)

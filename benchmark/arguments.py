@@ -101,6 +101,17 @@ def parser() -> Parser:
     bev.add_argument(
         "--figure", type=int, default=0, metavar="SCENES", help="draw answers beside the truth, this many scenes"
     )
+    suite = commands.add_parser(
+        "suite", parents=[shared], help="rows across the data sets of a modality: Elo, win rates"
+    )
+    suite.add_argument(
+        "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…, probe=…"
+    )
+    effect = commands.add_parser(
+        "effect", parents=[shared], help="one setting of a method, value by value, over data sets"
+    )
+    effect.add_argument("words", nargs="*", metavar="modality key=value", help="modality, method=…, preset=…, probe=…")
+    effect.add_argument("--setting", required=True, metavar="recipe.NAME", help="which setting")
     reports.add(commands, shared)
     masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
     masks.add_argument("method", help="which method")
@@ -119,7 +130,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     chosen, rest = top.parse_known_args(arguments)
     options = [word for word in rest if word.startswith("-")]
     if options or (
-        rest and chosen.command not in ("run", "hpo", "band", "folds", "robustness", "show-masks", "compare", "bev")
+        rest
+        and chosen.command
+        not in ("run", "hpo", "band", "folds", "robustness", "show-masks", "compare", "bev", "suite", "effect")
     ):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:

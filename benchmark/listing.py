@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from benchmark import folds
 from benchmark.board import Record
-from benchmark.budget import DEFAULT, PRESETS, Preset
+from benchmark.budget import DEFAULT, PRESETS, SUITES, Preset
 from benchmark.cell import Cell
 from benchmark.overall import Standing
 from benchmark.request import default_dataset, is_embedded
@@ -75,7 +75,9 @@ def _datasets(root: Path | None) -> Table:
     for name in datasets:
         card = datasets[name].make.card
         modality, _, short = name.partition("/")
-        default = " (default)" if short == default_dataset(modality) else ""
+        suite = SUITES.get(modality)
+        default = " (default)" if short == default_dataset(modality) and not suite else ""
+        default += " (suite)" if suite and short in suite else ""
         if count := folds.count(modality, short):
             default += f" ({count} folds: {short}{folds.ALL})"
         made.add_row(name + default, escape(card.title), escape(card.licence), escape(card.unit), presence(name, root))

@@ -46,8 +46,9 @@ class Request:
 def parse(words: Sequence[str]) -> Request:
     """``ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 train.lr=1e-3`` → Request.
 
-    The word without an equals sign is the modality; defaults: its default data set, the rows of its own board, the preset's
-    seeds; method=all is every method that can run; dataset=<name>-folds is every fold of a data set (``benchmark.folds``).
+    The word without an equals sign is the modality; defaults: its suite or default data set, the rows of its own board,
+    the preset's seeds; method=all is every method that can run; dataset=<name>-folds is every fold of a data set
+    (``benchmark.folds``), dataset=suite the fixed list of a modality that has one.
     Commas separate the items of dataset, method, seed and probe and the numbers of a pair
     (train.weight_decay=0.01,0.1). Raises UsageError.
     """
@@ -117,14 +118,16 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
 
 def _datasets(modality: str, text: str | None) -> tuple[str, ...]:
     known = [name.partition("/")[2] for name in datasets if name.startswith(f"{modality}/")]
+    suite = budget.SUITES.get(modality, ())
     if text is None:
-        return (default_dataset(modality),)
+        return suite or (default_dataset(modality),)
     chosen: dict[str, None] = {}
-    for name in known if text == "all" else text.split(","):
+    names = known if text == "all" else text.split(",")
+    for name in (one for word in names for one in (suite if word == budget.SUITE_WORD and suite else (word,))):
         found = folds.members(modality, name)
         if not found and f"{modality}/{name}" not in datasets:
             every = [one + folds.ALL for one in known if folds.count(modality, one)]
-            raise did_you_mean(f"{modality} data set", name, [*known, *every])
+            raise did_you_mean(f"{modality} data set", name, [*known, *every, *([budget.SUITE_WORD] if suite else [])])
         chosen |= dict.fromkeys(found or (name,))
     return tuple(chosen)
 
