@@ -33,6 +33,7 @@ from benchmark import (
     record,
     request,
     robustness,
+    sensitivity,
     stability,
     stale,
     suite,
@@ -76,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return OK
         if chosen.command == "suite":
             suite.run(chosen, console)
+            return OK
+        if chosen.command == "columns":
+            sensitivity.run(chosen, root, console)
             return OK
         if chosen.command == "effect":
             effect.run(chosen, console)

@@ -107,6 +107,12 @@ def parser() -> Parser:
     suite.add_argument(
         "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…, probe=…"
     )
+    columns = commands.add_parser(
+        "columns", parents=[shared], help="which columns of a table frozen features depend on"
+    )
+    columns.add_argument(
+        "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…"
+    )
     effect = commands.add_parser(
         "effect", parents=[shared], help="one setting of a method, value by value, over data sets"
     )
@@ -132,7 +138,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options or (
         rest
         and chosen.command
-        not in ("run", "hpo", "band", "folds", "robustness", "show-masks", "compare", "bev", "suite", "effect")
+        not in (
+            "run",
+            "hpo",
+            "band",
+            "folds",
+            "robustness",
+            "show-masks",
+            "compare",
+            "bev",
+            "suite",
+            "effect",
+            "columns",
+        )
     ):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")
     if rest:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -22,22 +22,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark import folds, listing, record, request, source
+from benchmark import folds, listing, record, request, source, trained
 from benchmark.atomic import atomic, write_bytes
 from benchmark.bev import truth
 from benchmark.bev.scores import Measure
 from benchmark.bev.suite import Facts, Question, Scores, facts, scores
-from benchmark.board import BUDGET, Record, row_variant
+from benchmark.board import Record, row_variant
 from benchmark.cache import Cache
-from benchmark.cell import again, hash_of, is_stale
+from benchmark.cell import again, hash_of
 from benchmark.fingerprint import fingerprints
 from benchmark.metrics import Metric
 from benchmark.probes.heads import device_of_choice
 from benchmark.stats import Interval, Resampled
 from benchmark.subset import limited
-from jepakit import pretrain
 from jepakit.modality import Modality
-from jepakit.nn import Embedder
 from jepakit.registry import datasets
 from jepakit.types import UsageError
 
@@ -73,21 +71,6 @@ def elsewhere(name: str) -> list[str]:
     ]
 
 
-def wanted(records: Iterable[Record], name: str, preset: str, methods: Sequence[str] | None) -> list[Record]:
-    """Fresh finished records of the data set with the preset's own budget, by method and seed."""
-    found = [
-        one
-        for one in records
-        if f"{one['modality']}/{one['dataset']}" == name
-        and one["preset"] == preset
-        and one["status"] in ("ok", "collapsed")
-        and (methods is None or one["method"] in methods)
-        and not any(key.startswith(BUDGET) for key in one.get("overrides") or {})
-        and not is_stale(one)
-    ]
-    return sorted(found, key=lambda one: (one["method"], row_variant(one), one["seed"]))
-
-
 class Study:
     """One data set with its other towns, and the scores of encoders on them."""
 
@@ -104,12 +87,6 @@ class Study:
         tests = {made.dataset: see(made, "test") for made in self.modalities.values()}
         return see(self.own, "train"), see(self.own, "val"), tests
 
-    def encoder(self, one: Record) -> Embedder | None:
-        """The trained encoder of a record, None where the cache has it no more."""
-        cell = again(one)
-        objective = pretrain.build(cell.method, self.own, cell.size, cell.seed, dict(cell.settings))
-        return objective.encoder() if self.cache.load_encoder(cell.encoder_key, objective.encoder()) else None
-
     def known(self, key: str, make: Callable[[], Scores | None]) -> Scores | None:
         """Scores from the cache, or made and kept."""
         path = self.cache.results / ".cache" / "bev" / f"{hash_of({**self.identity, 'of': key})}.npz"
@@ -123,7 +100,7 @@ class Study:
         """The scores of one record's encoder, None where it is gone."""
 
         def make() -> Scores | None:
-            encoder = self.encoder(one)
+            encoder = trained.encoder(one, self.own, self.cache)
             if encoder is None:
                 return None
             parts = self.parts(lambda made, part: truth.seen(encoder, made, made.data(part), self.device))  # type: ignore[arg-type]
@@ -187,7 +164,7 @@ def run(chosen: argparse.Namespace, root: Path | None, console: Console) -> None
     everything = record.load_all(chosen.results, asked.modality)
     for dataset in asked.datasets:
         name = f"{asked.modality}/{dataset}"
-        own = wanted(everything, name, asked.preset, asked.methods)
+        own = trained.wanted(everything, name, asked.preset, asked.methods)
         if not own:
             raise UsageError(
                 f"{name} has no fresh row at preset {asked.preset}; run it first: run {asked.modality} dataset={dataset} "

@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
 
+from benchmark import trained
 from benchmark.atomic import atomic
 from benchmark.bev import truth
 from benchmark.bev.probes import Cells, Completion
@@ -108,7 +109,7 @@ def write(study: Study, records: Sequence[Record], scenes: int, results: Path, p
     drawn: set[str] = set()
     for one in records:
         title = f"{one['method']} {row_variant(one)}".strip()
-        encoder = None if title in drawn or len(drawn) == MOST else study.encoder(one)
+        encoder = None if title in drawn or len(drawn) == MOST else trained.encoder(one, study.own, study.cache)
         if encoder is None:
             continue
         drawn.add(title)
