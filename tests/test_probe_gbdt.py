@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmark.probes import boosters
 from benchmark.probes.flat import Flat, directions
 from benchmark.probes.gbdt import Trees
+from jepakit.registry import probes
 from jepakit.types import DataError, Task
 
 CLASS, VALUE = Task("c", "class", "accuracy", ("a", "b", "c")), Task("v", "regression", "rmse")
@@ -60,3 +62,28 @@ def test_principal_directions_are_those_of_the_covariance(monkeypatch: pytest.Mo
         found = directions(x.astype(np.float32))
         assert found is not None
         np.testing.assert_allclose(np.abs(np.diag(found.T @ right[:3].T)), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [boosters.LightGBM, boosters.XGBoost, boosters.CatBoost])
+def test_other_boosters_learn_the_same(kind: type[boosters.Boosters], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(kind.package)
+    assert kind.package in probes
+    monkeypatch.setattr(boosters, "PENALTIES", (0.0,))
+    train, val, test = rows(600, 0), rows(200, 1), rows(400, 2)
+    label = [2 * (x[:, 0] * x[:, 1] > 0).astype(np.int64) for x in (train, val, test)]  # the class between never shown
+    fitted = kind().fit(train, label[0], val, label[1], CLASS, 0)
+    scores = fitted.predict(test)
+    assert scores.shape == (400, 3) and (scores[:, 1] < -40).all()
+    assert (scores.argmax(1) == label[2]).mean() > 0.9
+    np.testing.assert_array_equal(scores, kind().fit(train, label[0], val, label[1], CLASS, 0).predict(test))
+    value = [np.abs(x[:, 0]) for x in (train, val, test)]
+    fitted = kind().fit(train, value[0], val, value[1], VALUE, 0)
+    assert np.sqrt(np.mean((fitted.predict(test) - value[2]) ** 2)) < 0.15 and 1 <= fitted.chosen["trees"] <= 1000
+    with pytest.raises(DataError, match="one class only"):
+        kind().fit(rows(40, 0), np.zeros(40, np.int64), rows(20, 1), np.zeros(20, np.int64), CLASS, 0)
+
+
+def test_a_class_of_one_row_is_kept_to_fit_on() -> None:
+    codes = np.array([0] * 30 + [1] * 29 + [2])
+    (_, fitted), (_, held) = boosters._parted(rows(60, 0), codes, codes, 0)
+    assert set(fitted) == {0, 1, 2} and len(held) == 6
