@@ -213,6 +213,8 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
         records, code = _grid(planned, cached, todo, options, jobs, console)
     if records:
         show_board(results, asked.modality, console, only=asked.boards, preset=asked.preset)
+        if len(asked.boards) > 1 and asked.modality in budget.SUITES:
+            console.print(f"across data sets: python -m benchmark suite {asked.modality}", highlight=False)
     if code == OK and any(one["status"] in record.FAILED for one in records):
         return FAILED
     return code

@@ -4,6 +4,7 @@ A comment before a fenced block says how it is checked:
 
     <!-- test: make -->         every line is a make command whose targets exist; what bench is given can be parsed
     <!-- test: dry -->          every line is run with --dry-run
+    <!-- test: read -->         every line is run on a copy of the committed records of its modality
     <!-- test: save NAME.py --> the text is written to NAME.py
     <!-- test: run -->          every line is run beside the saved files (``run with ecg/mine``: and a made-up data set)
 
@@ -85,7 +86,7 @@ def test_every_shown_command_and_file_is_tried(page: Path) -> None:
     for block in blocks(page):
         if block.kind in {"bash", "sh", "python"}:
             how = block.how.split(" ")[0]
-            assert how in {"make", "dry", "run", "save"}, f"no way to test it: {block.text}"
+            assert how in {"make", "dry", "read", "run", "save"}, f"no way to test it: {block.text}"
             assert (how == "save") == (block.kind == "python")
 
 
@@ -132,6 +133,19 @@ def test_make_commands_exist(block: Block) -> None:
 def test_dry_commands_plan_cells(block: Block, tmp_path: Path) -> None:
     for words in block.lines:
         done = benchmark(words, tmp_path, "--dry-run")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", having("read"), ids=name_of)
+def test_commands_that_read_committed_rows(block: Block, tmp_path: Path) -> None:
+    for words in block.lines:
+        known = [word for word in words if (ROOT / "results" / "records" / word).is_dir()]
+        if not known:
+            pytest.skip("no committed row of this modality")
+        target = tmp_path / "results" / "records" / known[0]
+        if not target.exists():
+            shutil.copytree(ROOT / "results" / "records" / known[0], target)
+        done = benchmark(words, tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
