@@ -6,7 +6,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,14 +34,17 @@ from benchmark import (
     request,
     robustness,
     sensitivity,
+    spec,
     stability,
     stale,
     suite,
     verify,
 )
+from benchmark.atomic import write_bytes
 from benchmark.bev import command as bev
 from benchmark.board import Stale, boards
 from benchmark.cell import Cell, is_stale
+from benchmark.engines import drive
 from benchmark.grid import Interrupted, Options
 from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
@@ -75,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "bev":
             bev.run(chosen, root, console)
             return OK
+        if chosen.command == "plan":
+            return _plan(chosen, root, console)
         if chosen.command == "suite":
             suite.run(chosen, console)
             return OK
@@ -210,7 +215,9 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
         raise UsageError("no method can run on this data set; see the reasons above or name one with method=…")
     planned.modalities.clear()  # workers load their own
     with _terminable():
-        records, code = _grid(planned, cached, todo, options, jobs, console)
+        records, code = _grid(
+            planned, cached, todo, options, jobs, console, engine=_engine(chosen, options, asked_jobs)
+        )
     if records:
         show_board(results, asked.modality, console, only=asked.boards, preset=asked.preset)
         if len(asked.boards) > 1 and asked.modality in budget.SUITES:
@@ -218,6 +225,45 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     if code == OK and any(one["status"] in record.FAILED for one in records):
         return FAILED
     return code
+
+
+def _engine(chosen: argparse.Namespace, options: Options, jobs: int | None) -> Callable[[], drive.Engine] | None:
+    """What starts cells elsewhere; None for processes of this machine."""
+    if chosen.engine == "local":
+        return None
+    if chosen.engine == "ray":
+        from benchmark.engines.on_ray import OnRay
+
+        memory = int(chosen.memory * 2**30) if chosen.address else 0  # of its own machine Ray knows the memory
+        return partial(
+            OnRay, options, address=chosen.address, jobs=jobs, cpus=chosen.cpus, gpus=chosen.gpus, memory=memory
+        )
+    from benchmark.engines.on_slurm import OnSlurm
+
+    return partial(
+        OnSlurm, options, local=chosen.engine == "slurm-here", jobs=jobs, minutes=chosen.minutes, cpus=int(chosen.cpus),
+        gpus=int(chosen.gpus), memory_gb=max(1, round(chosen.memory)), partition=chosen.partition,
+    )  # fmt: skip
+
+
+def _plan(chosen: argparse.Namespace, root: Path, console: Console) -> int:
+    """Write the specs of the missing cells, the longest first."""
+    asked = request.parse(chosen.words)
+    planned = plan.plan(asked, root, chosen.results, device=chosen.device, threads=chosen.threads)
+    todo = [cell for cell in planned.cells if record.find(chosen.results, cell) is None]
+    known = record.load_all(chosen.results, asked.modality)
+    guesses = {cell.key: estimate.seconds(cell, known) for cell in todo}
+    todo.sort(key=lambda cell: -(guesses[cell.key] or (estimate.weight(cell), 0))[0])
+    for number, cell in enumerate(todo):
+        write_bytes(chosen.out / f"{number:04d}-{cell.method}-{cell.key}.json", spec.text(cell).encode())
+    done = len(planned.cells) - len(todo)
+    console.print(f"{len(planned.cells)} cells, {done} finished, {len(todo)} written to {chosen.out}", soft_wrap=True)
+    if todo:
+        console.print(
+            f"run them anywhere that sees {chosen.results}: python -m benchmark.worker {chosen.out}/*.json",
+            soft_wrap=True,
+        )
+    return OK
 
 
 def _options(chosen: argparse.Namespace, asked: request.Request, root: Path) -> tuple[Options, int | None]:
@@ -281,7 +327,7 @@ def _hpo(chosen: argparse.Namespace, root: Path, console: Console) -> int:
 
 def _grid(
     planned: plan.Plan, cached: dict[int, Any], todo: list[Any], options: Options, jobs: int, console: Console,
-    line: Line = score_line,
+    line: Line = score_line, engine: Callable[[], drive.Engine] | None = None,
 ) -> tuple[list[record.Record], int]:  # fmt: skip
     known = record.load_all(options.results)
     guesses = [estimate.seconds(cell, known) for cell in planned.cells]
@@ -298,8 +344,13 @@ def _grid(
             finished[number] = one
             display.finish(number, one)
 
+        # The longest first, so that no long cell is left over at the end.
+        todo = sorted(todo, key=lambda one: (engine is None and (one[1].name, one[1].seed), -weights[one[0]]))
         try:
-            grid.run_grid(todo, options, jobs, display.say, done)
+            if engine is None:
+                grid.run_grid(todo, options, jobs, display.say, done)
+            elif todo:
+                drive.run_cells(todo, options, engine(), display.say, done)
         except Interrupted as stop:
             code = TERMINATED if stop.name == "SIGTERM" else INTERRUPTED
     if code != OK:

@@ -27,6 +27,9 @@ arguments)
 """
 
 
+ENGINES = ("local", "ray", "slurm", "slurm-here")
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose errors leave like every other wrong input."""
 
@@ -60,6 +63,26 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--force", action="store_true", help="run finished cells again")
+    run.add_argument(
+        "--engine",
+        default="local",
+        choices=ENGINES,
+        help="where cells run: processes here, a Ray cluster, a SLURM site",
+    )
+    run.add_argument("--address", help="of a Ray cluster that runs (default: one on this machine)")
+    run.add_argument("--cpus", type=float, default=1, help="cores of a cell on an engine")
+    run.add_argument("--gpus", type=float, default=0, help="GPUs of a cell on an engine; Ray takes fractions")
+    run.add_argument("--memory", type=float, default=8, help="GiB of a cell on an engine")
+    run.add_argument("--minutes", type=int, default=240, help="time of a SLURM job; a cell goes on in the next one")
+    run.add_argument("--partition", help="of the SLURM site")
+    planned = commands.add_parser(
+        "plan",
+        parents=[cells],
+        help="write the missing cells as files that any scheduler can run: python -m benchmark.worker FILE",
+        epilog=WORDS + EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    planned.add_argument("--out", type=Path, default=Path("cells"), help="folder of the files")
     commands.add_parser(
         "hpo",
         parents=[cells],
