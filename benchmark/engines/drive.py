@@ -80,7 +80,7 @@ def run_cells(cells: Sequence[tuple[int, Cell]], options: Options, engine: Engin
                     continue
                 running.remove(one)
                 found = _written(one.cell, end, options)
-                kind = found["status"] if found is not None and found["status"] in RETRIES else end.kind
+                kind = end.kind if found is None else found["status"]
                 if end.kind == "usage":
                     raise UsageError(end.detail)
                 if kind in RETRIES and one.tries <= RETRIES[kind]:
