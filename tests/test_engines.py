@@ -1,4 +1,4 @@
-"""Cells elsewhere: specs that travel, a worker for any scheduler, retries by class, and the same records from every engine."""
+"""Cells elsewhere: specs that travel, a worker for any scheduler, retries by class, the same records from every engine."""
 
 from __future__ import annotations
 
@@ -195,8 +195,10 @@ def same(one: Path, two: Path) -> None:
 def command(results: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``run`` as a person types it, in a process of its own."""
     checkout = Path(__file__).resolve().parents[1]
+    given = {word.partition("=")[0] for word in words}
+    missing = [word for word in TINY if word.partition("=")[0] not in given]
     return subprocess.run(
-        [sys.executable, "-m", "benchmark", "run", "toy", "dataset=toy", "preset=smoke", *TINY, *words,
+        [sys.executable, "-m", "benchmark", "run", "toy", "dataset=toy", "preset=smoke", *words, *missing,
          "--results", str(results), "--plugin", str(TOY), "--device", "cpu"],
         cwd=checkout, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300,
         stdin=subprocess.DEVNULL,
@@ -230,7 +232,7 @@ def test_a_node_is_lost_and_its_cell_goes_on_elsewhere(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
     script = tmp_path / "lost.py"
     script.write_text(NODES)
-    words = ["method=toy-ae", "seeds=1", "train.steps=4000", "recipe.at=1.0"]
+    words = ["method=toy-ae", "seeds=1", "size.dim=16", "recipe.at=1.0", "train.steps=4000"]
     assert command(tmp_path / "plain", *words, "jobs=1").returncode == 0
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path / "far"), str(Path(__file__).parent), *words],
@@ -266,7 +268,7 @@ def lose():
             return
 
 threading.Thread(target=lose, daemon=True).start()
-code = main(["run", "toy", "dataset=toy", "preset=smoke", *TINY, *sys.argv[3:], "--results", str(results),
+code = main(["run", "toy", "dataset=toy", "preset=smoke", TINY[1], TINY[3], *sys.argv[3:], "--results", str(results),
              "--plugin", str(TOY), "--device", "cpu", "--engine", "ray", "--address", cluster.address, "--memory", "0"])
 cluster.shutdown()
 sys.exit(code)
