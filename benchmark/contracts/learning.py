@@ -73,8 +73,8 @@ def learns(name: str, grid: str) -> None:
         losses = objective(some(grid), progress)
         need(
             torch.isfinite(losses.total),
-            f"the loss is {float(losses.total.detach()):g} at progress {progress:g}; guard divisions, logarithms and roots with "
-            "an epsilon",
+            f"the loss is {float(losses.total.detach()):g} at progress {progress:g}; guard divisions, logarithms and "
+            "roots with an epsilon",
         )
         need(losses.parts, "Losses.parts is empty; name at least one part, for the records")
         for part, value in losses.parts.items():
