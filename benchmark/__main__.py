@@ -42,6 +42,7 @@ from benchmark import (
 from benchmark.bev import command as bev
 from benchmark.board import Stale, boards
 from benchmark.cell import Cell, is_stale
+from benchmark.contracts import command as contracts
 from benchmark.grid import Interrupted, Options
 from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
@@ -88,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _verify(chosen, console)
         if chosen.command in reports.NAMES:
             return reports.run(chosen, console)
+        if chosen.command in contracts.NAMES:
+            return contracts.run(chosen, root, console)
         if chosen.command == "hpo":
             return _hpo(chosen, root, console)
         if chosen.command == "band":

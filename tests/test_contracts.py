@@ -42,6 +42,7 @@ def test_what_a_registration_says_is_so(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "grid"), CASES)
 def test_loss_is_finite_and_its_gradient_reaches_what_is_trained_and_no_teacher(name: str, grid: str) -> None:
+    ask(learning.finite, name, grid)
     ask(learning.learns, name, grid)
 
 

@@ -56,8 +56,13 @@ def runs(name: str) -> str:
     return f"on {', '.join(able)}" + (f", not on {', '.join(refused)}" if refused else "")
 
 
-def learns(name: str, grid: str) -> None:
-    """The loss is finite, its gradient reaches all that is trained, and no teacher."""
+def moments(objective: Objective) -> list[float]:
+    """Begin and near end of every stage, as progress."""
+    return [begin + part * share for begin, share in zip(starts(objective), objective.stages) for part in (0, 0.95)]
+
+
+def finite(name: str, grid: str) -> None:
+    """The loss is a finite number with a gradient, and so are its parts, without one."""
     objective = made(name, grid)
     if not objective.trains:
         try:
@@ -66,10 +71,7 @@ def learns(name: str, grid: str) -> None:
             need("no loss" in str(error), f"a row that takes no step says it has no loss, not '{error}'")
             return
         raise Fault("it says trains = False but gives a loss; raise RuntimeError as jepakit.objective.Reference does")
-    every: set[str] = set()
-    moments = [begin + part * share for begin, share in zip(starts(objective), objective.stages) for part in (0, 0.95)]
-    for progress in moments:
-        objective.zero_grad(set_to_none=True)
+    for progress in moments(objective):
         losses = objective(some(grid), progress)
         need(
             torch.isfinite(losses.total),
@@ -83,7 +85,16 @@ def learns(name: str, grid: str) -> None:
                 not value.requires_grad, f"the part '{part}' still has a gradient; detach() what goes into Losses.parts"
             )
         need(losses.total.requires_grad, "the loss has no gradient; do not detach it or compute it under no_grad")
-        losses.total.backward()
+
+
+def learns(name: str, grid: str) -> None:
+    """The gradient reaches all that is trained, and no teacher."""
+    objective = made(name, grid)
+    untrained(objective)
+    every: set[str] = set()
+    for progress in moments(objective):
+        objective.zero_grad(set_to_none=True)
+        objective(some(grid), progress).total.backward()
         every |= reached(objective)
     missed = sorted({n for n, p in objective.named_parameters() if p.requires_grad} - every)
     need(

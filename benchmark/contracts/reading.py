@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.contracts.questions import KINDS
-from benchmark.contracts.verdict import Fault, Unasked, need
+from benchmark.contracts.verdict import Fault, need
 from benchmark.request import is_embedded
 from jepakit.modality import Modality
 from jepakit.registry import datasets
@@ -38,7 +39,8 @@ def _parts(kind: Callable[[Path | None], Modality], root: Path | None) -> tuple[
 
 def read(name: str, root: Path | None) -> tuple[Modality, Parts]:
     """The data set and its parts, read once. Raises DataError for missing files."""
-    return _parts(datasets[name].make, root_of(name, root))
+    kind: Any = datasets[name].make
+    return _parts(kind, root_of(name, root))
 
 
 def parts(name: str, root: Path | None) -> str:
@@ -250,11 +252,3 @@ def refusal(call: Callable[[], object]) -> str | None:
     except UsageError as error:
         return str(error)
     return None
-
-
-def embedded_or_here(name: str, root: Path | None) -> None:
-    """Leaves a check that needs rows when the files of a data set are not here."""
-    try:
-        read(name, root)
-    except DataError as error:
-        raise Unasked("no data here") from error
