@@ -132,7 +132,7 @@ METHODS: dict[str, tuple[list[tuple[str, str]], set[str], str]] = {
     "a part with a gradient": ([body(NOTED)], {FINITE}, "detach() what goes into Losses.parts"),
     "crashes in a step": ([(LOSS, f"torch.zeros(3) + torch.zeros(2)\n    {LOSS}")], {RUNS}, "RuntimeError"),
     "a spare layer": ([body(SPARE)], {LEARNS}, "no gradient reaches spare."),
-    "never falls": ([(LOSS, "return (predicted - predicted.detach()).sum() + 1")], {FALLS}, "sign of the loss"),
+    "never falls": ([(LOSS, "return (predicted - predicted.detach()).sum() + 1 + 1e-3 * predicted.detach().mean()")], {FALLS}, "sign of the loss"),
     "draws from elsewhere": ([(LOSS, f"{LOSS} + 1e-3 * random.random()")], {REPEATS}, "torch's default generators"),
     "counts outside its state": ([body(COUNTS)], {RESUMES}, "keep all that a step changes in the state dict"),
     "sees labels": (
@@ -198,12 +198,21 @@ def more(text: str) -> tuple[str, str]:
 WITH_LABEL = "return torch.cat([batch.x, batch.labels['wave'][:, None].float()], 1)"
 RELABELLED = "wave = (data.x.diff(dim=1).abs().mean(1) > 0.15).long()\n    return replace(data, labels={**data.labels, 'wave': wave})"
 
+STEEP = "def handmade(self, batch):\n    return batch.x.diff(dim=1).abs().mean(1, keepdim=True)"
+STARTS = "    def __init__(self, root=None):\n        super().__init__(root)\n        {}\n\n"
+THREE = "Task('wave', 'class', 'macro_f1', ('slow', 'fast', 'other'))"
+DENSE = "Task('beat', 'dense', 'macro_f1', ('no', 'yes'))"
+
 DATASETS: dict[str, tuple[list[tuple[str, str]], set[str], str]] = {
     "an empty part": ([data("return data.take(np.arange(0)) if part == 'val' else data")], {PARTS}, "the val part has no row"),
     "files that are told by python": (
-        [("embedded: ClassVar[bool] = True", "embedded = False"), data("open(self.root / 'x')\nreturn data")],
+        [
+            ("embedded: ClassVar[bool] = True", "embedded = False"),
+            ("    def data(", STARTS.format("self.place = root") + "    def data("),
+            data("open(self.place / 'mine.py').close()\nreturn data"),
+        ],
         {PARTS},
-        "FileNotFoundError",
+        "missing files end in FileNotFoundError",
     ),
     "an empty licence": ([('"CC0"', '" "')], {CARD}, "does not say licence"),
     "another name": ([('"toy/mine"', '"toy/yours"')], {CARD}, "says toy/mine"),
@@ -213,16 +222,16 @@ DATASETS: dict[str, tuple[list[tuple[str, str]], set[str], str]] = {
         "float32 (n,), NaN where unknown",
     ),
     "a class that train lacks": (
-        [data("wave = data.labels['wave']\nreturn replace(data, labels={**data.labels, 'wave': wave + 1 if part != 'train' else wave})"),
-         data("return data"), ("    def data(", "    def __init__(self, root=None):\n        super().__init__(root)\n        "
-         "self.tasks = (Task('wave', 'class', 'macro_f1', ('slow', 'fast', 'other')), self.tasks[1])\n\n    def data(")],
+        [
+            data("wave = data.labels['wave'] + (part != 'train')\nreturn replace(data, labels={**data.labels, 'wave': wave})"),
+            ("    def data(", STARTS.format(f"self.tasks = ({THREE}, self.tasks[1])") + "    def data("),
+        ],
         {TASKS},
         "'other' of task 'wave' is in val but not in train",
     ),
     "an unknown metric": (
-        [("    def data(", "    def __init__(self, root=None):\n        super().__init__(root)\n        "
-         "self.tasks = (self.tasks[0], Task('phase', 'regression', 'r3'))\n\n    def data(")],
-        {TASKS},
+        [("    def data(", STARTS.format("self.tasks = (Task('phase', 'regression', 'r3'),)") + "    def data(")],
+        {TASKS, CANARY},
         "did you mean 'r2'",
     ),
     "units in two parts": ([data("return replace(data, unit=np.array([f'u{i // 4}' for i in range(len(data))]))")], {UNITS}, "split by unit"),
@@ -234,8 +243,15 @@ DATASETS: dict[str, tuple[list[tuple[str, str]], set[str], str]] = {
     "float64": ([data("return replace(data, x=data.x.double())")], {RESIDENT}, "float32 or smaller"),
     "integers without a scale": ([data("return replace(data, x=(data.x * 60).to(torch.int8))")], {RESIDENT}, "Data.scale"),
     "a value that is none": ([data("data.x[5, 5] = float('nan') if part == 'val' else 0\nreturn data")], {RESIDENT}, "in row 5"),
-    "drawn anew": ([data("data.x += 0.01 * torch.randn(1)\nreturn data")], {AGAIN}, "default_rng with a fixed seed"),
-    "patches of another size": ([more("def patches(self, batch):\n    return batch.x.reshape(len(batch), -1, 8)")], {TOKENS}, "patch_values"),
+    "drawn anew": ([data("data.x.add_(0.01 * torch.randn(1))\nreturn data")], {AGAIN}, "default_rng with a fixed seed"),
+    "a label with other places": (
+        [
+            data("return replace(data, labels={**data.labels, 'beat': torch.arange(7).expand(len(data), 7) % 2})"),
+            ("    def data(", STARTS.format(f"self.tasks = (*self.tasks, {DENSE})") + "    def data("),
+        ],
+        {TOKENS},
+        "7 places for 40 tokens",
+    ),
     "a tokenizer that crashes": (
         [more("def tokenizer(self, dim):\n    raise KeyError('width')")],
         {TOKENS, FREE},
@@ -250,7 +266,7 @@ DATASETS: dict[str, tuple[list[tuple[str, str]], set[str], str]] = {
     ),
     "features that read labels": ([more(f"def handmade(self, batch):\n    {WITH_LABEL}")], {FREE, CANARY}, "handmade depends on the labels"),
     "a side input that is the label": ([data("return replace(data, extra={'hint': data.labels['wave']})")], {FREE}, "leave it out of Data.extra"),
-    "windows that relabel": ([more(f"def windows(self, data):\n    {RELABELLED}")], {CANARY}, "carry on the labels"),
+    "windows that relabel": ([more(f"def windows(self, data):\n    {RELABELLED}\n\n{STEEP}")], {CANARY}, "carry on the labels"),
 }  # fmt: skip
 
 PROBE = '''"""Mine: nearest class mean."""

@@ -96,8 +96,7 @@ def guesses(name: str, kind: str) -> None:
 
 def repeats(name: str, kind: str) -> None:
     """The same seed gives the same bits, whatever the global generators are at."""
-    parts = problem(kind, noise=6.0, tokens_too=True)
-    found = [asked(name, kind, parts, seed=3, state=state) for state in range(2)]
+    found = [asked(name, kind, problem(kind, noise=6.0, tokens_too=True), seed=3, state=state) for state in range(2)]
     need(
         np.array_equal(found[0].predictions, found[1].predictions),
         "the same seed gives other predictions; draw from np.random.default_rng(seed) or a torch.Generator seeded with it",
