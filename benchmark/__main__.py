@@ -15,9 +15,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import (
-    arguments as command_line,
-)
+from benchmark import arguments as command_line
 from benchmark import (
     breakdown,
     budget,
@@ -45,6 +43,7 @@ from benchmark.bev import command as bev
 from benchmark.board import Stale, boards
 from benchmark.cell import Cell, is_stale
 from benchmark.engines import drive
+from benchmark.contracts import command as contracts
 from benchmark.grid import Interrupted, Options
 from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
@@ -93,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _verify(chosen, console)
         if chosen.command in reports.NAMES:
             return reports.run(chosen, console)
+        if chosen.command in contracts.NAMES:
+            return contracts.run(chosen, root, console)
         if chosen.command == "hpo":
             return _hpo(chosen, root, console)
         if chosen.command == "band":

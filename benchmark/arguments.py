@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import jepakit
+from benchmark.contracts import command as contracts
 from benchmark.report import commands as reports
 from jepakit.types import UsageError
 
@@ -142,6 +143,7 @@ def parser() -> Parser:
     effect.add_argument("words", nargs="*", metavar="modality key=value", help="modality, method=…, preset=…, probe=…")
     effect.add_argument("--setting", required=True, metavar="recipe.NAME", help="which setting")
     reports.add(commands, shared)
+    contracts.add(commands, shared)
     masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
     masks.add_argument("method", help="which method")
     masks.add_argument("words", nargs="*", metavar="modality key=value", help="on what, in the words of run")

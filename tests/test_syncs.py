@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from syncs import waits
+
+from benchmark.contracts.syncs import ALLOWED, waits
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a step does not run through: the loop around it, names, types, and what is only done when a method is built.
@@ -13,27 +14,6 @@ OUTSIDE = {"__init__.py", "pretrain.py", "registry.py", "randomness.py", "modali
 FILES = sorted(
     path for folder in ("jepakit", "baselines") for path in (ROOT / folder).rglob("*.py") if path.name not in OUTSIDE
 )
-
-# (file, function) → why its reads are no wait for the device.
-ALLOWED = {
-    (
-        "backbones.py",
-        "Timm.tokens",
-    ): "two numbers of the host, for timm models only; mended when all rows are run again",
-    ("masking.py", "uniform"): "drawn from the generator of the host",
-    ("masking.py", "SharedBlocks.forward"): "drawn from the generator of the host",
-    ("masking.py", "Runs.carve"): "asks on the CPU only, to stop early",
-    ("paper_masks.py", "PaperBlocks.blocks"): "the released sampler is drawn on the host as a whole",
-    ("paper_masks.py", "PaperBlocks.forward"): "the released sampler is drawn on the host as a whole",
-    ("spheres.py", "ChannelBlocks.forward"): "drawn from the generator of the host",
-    ("tubes.py", "PaperMultiBlocks.forward"): "the released sampler is drawn on the host as a whole",
-    ("video_masks.py", "kept"): "done when a method is built",
-    ("video_masks.py", "VideoBlocks.forward"): "drawn from the generator of the host",
-    ("tangent.py", "Tangent.covariances"): "a reference row that takes no step, computed by pyriemann on the host",
-    ("tangent.py", "Tangent.embed"): "a reference row that takes no step, computed by pyriemann on the host",
-    ("types.py", "Data.fingerprint"): "done when data are loaded",
-    ("supervised.py", "fraction"): "done when data are loaded",
-}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())

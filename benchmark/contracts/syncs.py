@@ -20,6 +20,27 @@ TENSOR_MODULES = {"torch", "F", "functional"}
 HOST_CALLS = {"len", "range", "isinstance", "hasattr", "math", "type", "print", "repr", "str", "uniform"}
 HOST_MODULE_CALLS = {"torch.device", "torch.finfo", "torch.iinfo", "torch.Generator", "torch.is_grad_enabled"}
 
+# (file, function) → why its reads are no wait for the device.
+ALLOWED = {
+    (
+        "backbones.py",
+        "Timm.tokens",
+    ): "two numbers of the host, for timm models only; mended when all rows are run again",
+    ("masking.py", "uniform"): "drawn from the generator of the host",
+    ("masking.py", "SharedBlocks.forward"): "drawn from the generator of the host",
+    ("masking.py", "Runs.carve"): "asks on the CPU only, to stop early",
+    ("paper_masks.py", "PaperBlocks.blocks"): "the released sampler is drawn on the host as a whole",
+    ("paper_masks.py", "PaperBlocks.forward"): "the released sampler is drawn on the host as a whole",
+    ("spheres.py", "ChannelBlocks.forward"): "drawn from the generator of the host",
+    ("tubes.py", "PaperMultiBlocks.forward"): "the released sampler is drawn on the host as a whole",
+    ("video_masks.py", "kept"): "done when a method is built",
+    ("video_masks.py", "VideoBlocks.forward"): "drawn from the generator of the host",
+    ("tangent.py", "Tangent.covariances"): "a reference row that takes no step, computed by pyriemann on the host",
+    ("tangent.py", "Tangent.embed"): "a reference row that takes no step, computed by pyriemann on the host",
+    ("types.py", "Data.fingerprint"): "done when data are loaded",
+    ("supervised.py", "fraction"): "done when data are loaded",
+}
+
 
 @dataclass(frozen=True)
 class Wait:
