@@ -13,7 +13,7 @@ from jepakit.types import UsageError
 
 ABOUT = "Pre-train, probe and compare: JEPAs, masked autoencoders, contrastive and reference rows under one protocol."
 EPILOG = """exit codes: 0 every cell has a result · 2 some cells failed (their rows say why) · 3 invalid request
-130 interrupted, 143 terminated (run the same command to resume)"""
+130 interrupted (Ctrl-C), 143 ended by SIGTERM, SIGUSR1 or SIGUSR2 (run the same command to resume)"""
 WORDS = """examples:
   run ecg
   run ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 preset=quick
@@ -51,6 +51,11 @@ def parser() -> Parser:
         "--threads", type=int, help="of a cell on a CPU (default 1; another number gives other last bits)"
     )
     cells.add_argument("--timeout", type=float, help="most minutes of pre-training per cell")
+    cells.add_argument(
+        "--heartbeat",
+        type=float,
+        help="minutes after which a cell that says nothing is ended (default 120 with several jobs)",
+    )
     cells.add_argument("--dry-run", action="store_true", help="show what would run, and what of it is cached")
     run = commands.add_parser(
         "run",
@@ -59,7 +64,11 @@ def parser() -> Parser:
         epilog=WORDS + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("--force", action="store_true", help="run finished cells again")
+    again = run.add_mutually_exclusive_group()
+    again.add_argument("--force", action="store_true", help="run finished cells again")
+    again.add_argument(
+        "--only-cache", action="store_true", help="train nothing: finished cells, and probes of stored encoders"
+    )
     commands.add_parser(
         "hpo",
         parents=[cells],
