@@ -4,46 +4,50 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import arguments as command_line
 from benchmark import (
+    announce,
     breakdown,
     budget,
     effect,
     estimate,
-    folds,
+    failures,
     grid,
     labelfree,
     leaderboard,
     listing,
+    outcome,
     plan,
     plugin,
     record,
     request,
     robustness,
     sensitivity,
-    spec,
+    signals,
+    slurm,
     stability,
     stale,
     suite,
     verify,
 )
-from benchmark.atomic import write_bytes
+from benchmark import (
+    arguments as command_line,
+)
 from benchmark.bev import command as bev
 from benchmark.board import Stale, boards
+from benchmark.cache import Cache
 from benchmark.cell import Cell, is_stale
-from benchmark.engines import drive
 from benchmark.contracts import command as contracts
+from benchmark.engines import command as engines
+from benchmark.engines import drive
 from benchmark.grid import Interrupted, Options
 from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
@@ -51,59 +55,67 @@ from benchmark.report import commands as reports
 from jepakit.registry import datasets, did_you_mean
 from jepakit.types import UsageError
 
-OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
+OK, FAILED, USAGE = 0, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     console = Console(width=None if sys.stdout.isatty() else 132)
-    try:
-        chosen = command_line.parse(arguments)
-        root = chosen.data or Path(os.environ.get("JEPAKIT_DATA") or "data")
-        plugin.everything(chosen.plugin)
-        if chosen.command == "ls":
-            tables = [listing.costs(record.load_all(chosen.results))] if chosen.what else listing.tables(root)
-            for table in tables:
-                console.print(table)
-            return OK
-        if chosen.command == "board":
-            return _board(chosen, console)
-        if chosen.command == "labelfree":
-            return _labelfree(chosen, console)
-        if chosen.command == "folds":
-            return _folds(chosen, root, console)
-        if chosen.command == "robustness":
-            return _robustness(chosen, console)
-        if chosen.command == "bev":
-            bev.run(chosen, root, console)
-            return OK
-        if chosen.command == "plan":
-            return _plan(chosen, root, console)
-        if chosen.command == "suite":
-            suite.run(chosen, console)
-            return OK
-        if chosen.command == "columns":
-            sensitivity.run(chosen, root, console)
-            return OK
-        if chosen.command == "effect":
-            effect.run(chosen, console)
-            return OK
-        if chosen.command == "verify":
-            return _verify(chosen, console)
-        if chosen.command in reports.NAMES:
-            return reports.run(chosen, console)
-        if chosen.command in contracts.NAMES:
-            return contracts.run(chosen, root, console)
-        if chosen.command == "hpo":
-            return _hpo(chosen, root, console)
-        if chosen.command == "band":
-            return _band(chosen, console)
-        if chosen.command == "show-masks":
-            return _show_masks(chosen, root, console)
-        return _run(chosen, root, console)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
+    with signals.stopping():
+        try:
+            return _command(command_line.parse(arguments), console)
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return USAGE
+        except KeyboardInterrupt as stop:  # not while cells run: _grid tells what came of those
+            print("interrupted; every finished cell has its record, run the same command again", file=sys.stderr)
+            return signals.exit_code(signals.reason(stop))
+
+
+def _command(chosen: argparse.Namespace, console: Console) -> int:
+    root = chosen.data or Path(os.environ.get("JEPAKIT_DATA") or "data")
+    plugin.everything(chosen.plugin)
+    if chosen.command == "ls":
+        tables = [listing.costs(record.load_all(chosen.results))] if chosen.what else listing.tables(root)
+        for table in tables:
+            console.print(table)
+        return OK
+    if chosen.command == "board":
+        return _board(chosen, console)
+    if chosen.command == "labelfree":
+        return _labelfree(chosen, console)
+    if chosen.command == "folds":
+        return _folds(chosen, root, console)
+    if chosen.command == "robustness":
+        return _robustness(chosen, console)
+    if chosen.command == "bev":
+        bev.run(chosen, root, console)
+        return OK
+    if chosen.command == "plan":
+        engines.write_plan(chosen, root, console)
+        return OK
+    if chosen.command in contracts.NAMES:
+        return contracts.run(chosen, root, console)
+    if chosen.command == "suite":
+        suite.run(chosen, console)
+        return OK
+    if chosen.command == "columns":
+        sensitivity.run(chosen, root, console)
+        return OK
+    if chosen.command == "effect":
+        effect.run(chosen, console)
+        return OK
+    if chosen.command == "verify":
+        return _verify(chosen, console)
+    if chosen.command in reports.NAMES:
+        return reports.run(chosen, console)
+    if chosen.command == "hpo":
+        return _hpo(chosen, root, console)
+    if chosen.command == "band":
+        return _band(chosen, console)
+    if chosen.command == "show-masks":
+        return _show_masks(chosen, root, console)
+    return _run(chosen, root, console)
 
 
 def _band(chosen: argparse.Namespace, console: Console) -> int:
@@ -208,69 +220,44 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     cached = {i: None if chosen.force else record.find(results, cell) for i, cell in enumerate(planned.cells)}
     todo = [(i, cell) for i, cell in enumerate(planned.cells) if cached[i] is None]
     jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device)
-    _header(asked, planned, len(todo), jobs, root, console)
+    announce.header(asked, planned, len(todo), jobs, root, console)
     if chosen.dry_run:
-        _dry_run(planned, cached, results, jobs, console)
+        announce.dry_run(planned, cached, results, jobs, console)
         return OK
     if not planned.cells:
         raise UsageError("no method can run on this data set; see the reasons above or name one with method=…")
     planned.modalities.clear()  # workers load their own
-    with _terminable():
-        records, code = _grid(
-            planned, cached, todo, options, jobs, console, engine=_engine(chosen, options, asked_jobs)
-        )
-    if records:
-        show_board(results, asked.modality, console, only=asked.boards, preset=asked.preset)
-        if len(asked.boards) > 1 and asked.modality in budget.SUITES:
-            console.print(f"across data sets: python -m benchmark suite {asked.modality}", highlight=False)
-    if code == OK and any(one["status"] in record.FAILED for one in records):
-        return FAILED
-    return code
+    missing: list[Cell] = []
+    if options.only_cache:
+        cache = Cache(results)
+        missing = [cell for _, cell in todo if cache.facts(cell.encoder_key) is None]
+        todo = [(i, cell) for i, cell in todo if cell not in missing]
+    engine = engines.engine(chosen, options, asked_jobs)
+    records, code = _grid(planned, cached, todo, options, jobs, console, engine=engine)
+    try:
+        if records:
+            show_board(results, asked.modality, console, only=asked.boards, preset=asked.preset)
+            if len(asked.boards) > 1 and asked.modality in budget.SUITES:
+                console.print(f"across data sets: python -m benchmark suite {asked.modality}", highlight=False)
+    except OSError as error:
+        print(f"error: {outcome.disk_refused(error)}", file=sys.stderr)
+        code = code or FAILED
+    for text in failures.listed(records, missing, _repeated(chosen)):
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+    return code or (FAILED if missing or any(one["status"] in record.FAILED for one in records) else OK)
 
 
-def _engine(chosen: argparse.Namespace, options: Options, jobs: int | None) -> Callable[[], drive.Engine] | None:
-    """What starts cells elsewhere; None for processes of this machine."""
-    if chosen.engine == "local":
-        return None
-    if chosen.engine == "ray":
-        from benchmark.engines.on_ray import OnRay
-
-        memory = int(chosen.memory * 2**30) if chosen.address else 0  # of its own machine Ray knows the memory
-        return partial(
-            OnRay, options, address=chosen.address, jobs=jobs, cpus=chosen.cpus, gpus=chosen.gpus, memory=memory
-        )
-    from benchmark.engines.on_slurm import OnSlurm
-
-    return partial(
-        OnSlurm, options, local=chosen.engine == "slurm-here", jobs=jobs, minutes=chosen.minutes, cpus=int(chosen.cpus),
-        gpus=int(chosen.gpus), memory_gb=max(1, round(chosen.memory)), partition=chosen.partition,
-    )  # fmt: skip
-
-
-def _plan(chosen: argparse.Namespace, root: Path, console: Console) -> int:
-    """Write the specs of the missing cells, the longest first."""
-    asked = request.parse(chosen.words)
-    planned = plan.plan(asked, root, chosen.results, device=chosen.device, threads=chosen.threads)
-    todo = [cell for cell in planned.cells if record.find(chosen.results, cell) is None]
-    known = record.load_all(chosen.results, asked.modality)
-    guesses = {cell.key: estimate.seconds(cell, known) for cell in todo}
-    todo.sort(key=lambda cell: -(guesses[cell.key] or (estimate.weight(cell), 0))[0])
-    for number, cell in enumerate(todo):
-        write_bytes(chosen.out / f"{number:04d}-{cell.method}-{cell.key}.json", spec.text(cell).encode())
-    done = len(planned.cells) - len(todo)
-    console.print(f"{len(planned.cells)} cells, {done} finished, {len(todo)} written to {chosen.out}", soft_wrap=True)
-    if todo:
-        console.print(
-            f"run them anywhere that sees {chosen.results}: python -m benchmark.worker {chosen.out}/*.json",
-            soft_wrap=True,
-        )
-    return OK
+def _repeated(chosen: argparse.Namespace) -> list[str]:
+    """The options without which a shown command would not do the same."""
+    words = [] if chosen.results == Path("results") else ["--results", str(chosen.results)]
+    words += [] if chosen.data is None else ["--data", str(chosen.data)]
+    return words + [word for path in chosen.plugin for word in ("--plugin", str(path))]
 
 
 def _options(chosen: argparse.Namespace, asked: request.Request, root: Path) -> tuple[Options, int | None]:
     """How cells are run, and the number of processes that was asked for. Raises UsageError."""
     jobs = request.count("--jobs", chosen.jobs) if chosen.jobs != "auto" else asked.jobs
-    for name in ("threads", "timeout"):
+    for name in ("threads", "timeout", "heartbeat"):
         if getattr(chosen, name) is not None and getattr(chosen, name) <= 0:
             raise UsageError(f"--{name} takes a number above 0, not '{getattr(chosen, name)}'")
     options = Options(
@@ -281,6 +268,8 @@ def _options(chosen: argparse.Namespace, asked: request.Request, root: Path) -> 
         threads=chosen.threads,
         timeout=None if chosen.timeout is None else chosen.timeout * 60,
         force=chosen.command == "run" and chosen.force,
+        only_cache=chosen.command == "run" and chosen.only_cache,
+        heartbeat=None if chosen.heartbeat is None else chosen.heartbeat * 60,
     )
     return options, jobs
 
@@ -312,8 +301,7 @@ def _hpo(chosen: argparse.Namespace, root: Path, console: Console) -> int:
         cached = {i: record.find(options.results, cell) for i, cell in enumerate(cells)}
         todo = [(i, cell) for i, cell in enumerate(cells) if cached[i] is None]
         jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device)
-        with _terminable():
-            records, code = _grid(planned, cached, todo, options, jobs, console, hpo.line)
+        records, code = _grid(planned, cached, todo, options, jobs, console, hpo.line)
         if code != OK:
             raise _Stopped(code)
         return records
@@ -353,12 +341,11 @@ def _grid(
             elif todo:
                 drive.run_cells(todo, options, engine(), display.say, done)
         except Interrupted as stop:
-            code = TERMINATED if stop.name == "SIGTERM" else INTERRUPTED
-    if code != OK:
-        print(
-            f"interrupted: {len(finished)} of {len(planned.cells)} cells done; run the same command to resume",
-            file=sys.stderr,
-        )
+            code = signals.exit_code(stop.name)
+            done_so_far = f"{len(finished)} of {len(planned.cells)} cells done"
+            print(f"interrupted: {done_so_far}; run the same command to resume", file=sys.stderr)
+            if stop.name in signals.ANNOUNCED and (queued := slurm.requeue()):
+                print(queued, file=sys.stderr)
     return [finished[i] for i in sorted(finished)], code
 
 
@@ -380,73 +367,8 @@ def show_board(
         console.print(leaderboard.table(found, results, dataset=dataset, preset=preset, stale=old))
 
 
-def _header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int, root: Path, console: Console) -> None:
-    """Which data ran, under which licence, from where: always said, never a silent fallback."""
-    say = partial(console.print, soft_wrap=True, highlight=False)
-    for name in asked.boards:
-        short = folds.origin(asked.modality, name)
-        origin = f"{asked.modality}/{short}"
-        card = datasets[origin].make.card
-        place = "embedded, no files" if request.is_embedded(origin) else str(root / origin)
-        every = f" ({folds.count(asked.modality, short)} folds)" if name == short + folds.ALL else ""
-        what = f"{asked.modality}/{name}{every}"
-        say(f"data    {what}: {escape(card.title)} · licence {escape(card.licence)} · {escape(place)}")
-    variant = planned.cells[0].variant if planned.cells else ""
-    console.print(
-        f"preset  {asked.preset}{' · ' + escape(variant) if variant else ''} · seeds {', '.join(map(str, asked.seeds))}"
-    )
-    console.print(
-        f"cells   {len(planned.cells)}, {len(planned.cells) - missing} finished before, {missing} to run, jobs {jobs}"
-    )
-    for what, why in planned.skipped.items():
-        say(f"skipped {what}: {escape(why)}")
-
-
-def _dry_run(planned: plan.Plan, cached: dict[int, Any], results: Path, jobs: int, console: Console) -> None:
-    known = record.load_all(results)
-    made = listing.table("cells", "data set", "method", "seed", "steps", "key", "state", "time")
-    total, unknown = 0.0, 0
-    for i, cell in enumerate(planned.cells):
-        one = cached[i]
-        guess = estimate.seconds(cell, known)
-        if one is not None:
-            state, time = f"cached: {score_line(one)}", ""
-        else:
-            started = (results / ".runs" / cell.key / "last.ckpt").exists()
-            state, time = "resumes" if started else "to run", "unknown"
-            if guess:
-                total += guess[0]
-                time = estimate.clock(guess[0]) + (" (scaled)" if guess[1] == "scaled" else "")
-            else:
-                unknown += 1
-        made.add_row(cell.name, cell.method, str(cell.seed), str(cell.training.steps), cell.key, escape(state), time)
-    console.print(made)
-    more = f" and {unknown} cells of unknown length" if unknown else ""
-    console.print(
-        f"estimated time: {estimate.clock(total / jobs) if total or not unknown else 'unknown'}{more} with {jobs} jobs"
-    )
-
-
-class _terminable:
-    """SIGTERM becomes an interruption: running cells are saved and the exit code says 143 (Lightning would say 0)."""
-
-    def __enter__(self) -> None:
-        def stop(number: int, frame: Any) -> NoReturn:
-            raise KeyboardInterrupt("SIGTERM")
-
-        try:
-            self.previous: Any = signal.signal(signal.SIGTERM, stop)
-        except ValueError:  # not in the main thread
-            self.previous = None
-
-    def __exit__(self, *exception: object) -> None:
-        if self.previous is not None:
-            signal.signal(signal.SIGTERM, self.previous)
-
-
 if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("interrupted before the first cell; nothing was lost", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(signals.INTERRUPTED)

@@ -9,12 +9,13 @@ from typing import NoReturn
 
 import jepakit
 from benchmark.contracts import command as contracts
+from benchmark.engines import command as engines
 from benchmark.report import commands as reports
 from jepakit.types import UsageError
 
 ABOUT = "Pre-train, probe and compare: JEPAs, masked autoencoders, contrastive and reference rows under one protocol."
 EPILOG = """exit codes: 0 every cell has a result · 2 some cells failed (their rows say why) · 3 invalid request
-130 interrupted, 143 terminated (run the same command to resume)"""
+130 interrupted (Ctrl-C), 143 ended by SIGTERM, SIGUSR1 or SIGUSR2 (run the same command to resume)"""
 WORDS = """examples:
   run ecg
   run ecg dataset=mitbih method=ecgjepa,mae seed=0,1,2 preset=quick
@@ -26,9 +27,6 @@ keys: dataset method seed seeds preset probe limit jobs budget tuned train.* siz
 arguments)
 
 """
-
-
-ENGINES = ("local", "ray", "slurm", "slurm-here")
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,6 +53,11 @@ def parser() -> Parser:
         "--threads", type=int, help="of a cell on a CPU (default 1; another number gives other last bits)"
     )
     cells.add_argument("--timeout", type=float, help="most minutes of pre-training per cell")
+    cells.add_argument(
+        "--heartbeat",
+        type=float,
+        help="minutes after which a cell that says nothing is ended (default 120 with several jobs)",
+    )
     cells.add_argument("--dry-run", action="store_true", help="show what would run, and what of it is cached")
     run = commands.add_parser(
         "run",
@@ -63,19 +66,12 @@ def parser() -> Parser:
         epilog=WORDS + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("--force", action="store_true", help="run finished cells again")
-    run.add_argument(
-        "--engine",
-        default="local",
-        choices=ENGINES,
-        help="where cells run: processes here, a Ray cluster, a SLURM site",
+    again = run.add_mutually_exclusive_group()
+    again.add_argument("--force", action="store_true", help="run finished cells again")
+    again.add_argument(
+        "--only-cache", action="store_true", help="train nothing: finished cells, and probes of stored encoders"
     )
-    run.add_argument("--address", help="of a Ray cluster that runs (default: one on this machine)")
-    run.add_argument("--cpus", type=float, default=1, help="cores of a cell on an engine")
-    run.add_argument("--gpus", type=float, default=0, help="GPUs of a cell on an engine; Ray takes fractions")
-    run.add_argument("--memory", type=float, default=8, help="GiB of a cell on an engine")
-    run.add_argument("--minutes", type=int, default=240, help="time of a SLURM job; a cell goes on in the next one")
-    run.add_argument("--partition", help="of the SLURM site")
+    engines.add(run)
     planned = commands.add_parser(
         "plan",
         parents=[cells],

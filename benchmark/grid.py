@@ -7,17 +7,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from benchmark import plugin, record
+from benchmark import plugin, record, signals
 from benchmark.cell import Cell
 from benchmark.lock import locked
-from benchmark.outcome import Outcome, describe
-from benchmark.run import lock_of, run_cell
+from benchmark.outcome import Outcome
+from benchmark.run import keep, lock_of, run_cell
 from jepakit import pretrain
 from jepakit.modality import Modality
 from jepakit.registry import datasets
@@ -25,6 +26,8 @@ from jepakit.types import UsageError
 
 MEMORY_PER_JOB = 3 << 29  # bytes a worker may need (1.5 GiB): torch, one data set, one model
 GRACE = 60.0  # seconds a worker has to save its checkpoint after an interruption
+SILENCE = 7200.0  # a stage of a cell that says nothing (a probe on a large data set) takes minutes
+ESCALATION = 10.0  # seconds from asking a hanging worker to stop until it is killed with all its children
 
 Say = Callable[[int, str, float, str], None]
 Done = Callable[[int, record.Record], None]
@@ -41,10 +44,12 @@ class Options:
     threads: int | None = None
     timeout: float | None = None
     force: bool = False
+    only_cache: bool = False
+    heartbeat: float | None = None  # seconds after which a worker that has said nothing is ended; None: SILENCE
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM: running cells were saved; ``name`` is the signal's name."""
+    """Ctrl-C or a signal: running cells were saved; ``name`` is the signal's name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -69,7 +74,7 @@ def run_grid(cells: Sequence[tuple[int, Cell]], options: Options, jobs: int, say
 
     Raises UsageError (bad data found late) and Interrupted; finished cells have their records in both cases.
     """
-    if jobs > 1:
+    if jobs > 1 or (options.heartbeat is not None and cells):  # a process cannot watch over itself
         _Pool(options, jobs, say, done).run(list(cells))
         return
     modality: Modality | None = None
@@ -84,7 +89,7 @@ def run_grid(cells: Sequence[tuple[int, Cell]], options: Options, jobs: int, say
         try:
             done(number, _run(cell, modality, options, tell))
         except KeyboardInterrupt as stop:
-            raise Interrupted(str(stop) or "SIGINT") from None
+            raise Interrupted(signals.reason(stop)) from None
 
 
 def _run(cell: Cell, modality: Modality, options: Options, tell: Callable[[str, float, str], None]) -> record.Record:
@@ -97,6 +102,7 @@ def _run(cell: Cell, modality: Modality, options: Options, tell: Callable[[str, 
         threads=options.threads,
         timeout=options.timeout,
         force=options.force,
+        only_cache=options.only_cache,
     )
 
 
@@ -116,13 +122,17 @@ class _Worker:
     pipe: Connection
     ready: bool = False
     task: tuple[int, Cell] | None = None
+    heard: float = field(default_factory=time.monotonic)
+    hung: float | None = None  # when it was asked to stop because it had said nothing for too long
 
 
 class _Pool:
-    """Spawned processes, each with a pipe: cells go in, what happens comes out. A worker that dies becomes a record."""
+    """Spawned processes, each with a pipe: cells go in, what happens comes out. A worker that dies becomes a record, and
+    so does one that says nothing for too long: it is asked to stop, then killed with all its children."""
 
     def __init__(self, options: Options, jobs: int, say: Say, done: Done) -> None:
         self.options, self.jobs, self.say, self.done = options, jobs, say, done
+        self.silence = SILENCE if options.heartbeat is None else options.heartbeat
         self.context = multiprocessing.get_context("spawn")
         self.workers: list[_Worker] = []
 
@@ -133,15 +143,30 @@ class _Pool:
                     self._start()
                 for worker in self.workers:
                     if worker.ready and worker.task is None and todo:
-                        worker.task = todo.pop(0)
+                        worker.task, worker.heard = todo.pop(0), time.monotonic()
                         worker.pipe.send(worker.task)
-                for pipe in wait([worker.pipe for worker in self.workers]):
+                for pipe in wait([worker.pipe for worker in self.workers], min(1.0, self.silence / 4)):
                     self._receive(next(worker for worker in self.workers if worker.pipe is pipe))
+                for worker in list(self.workers):
+                    self._watch_over(worker)
         except KeyboardInterrupt as stop:
-            self._stop(GRACE)
-            raise Interrupted(str(stop) or "SIGINT") from None
+            with suppress(KeyboardInterrupt):  # a second one: who has not saved by now is ended
+                self._stop(GRACE)
+            raise Interrupted(signals.reason(stop)) from None
         finally:
             self._stop(2.0)
+
+    def _watch_over(self, worker: _Worker) -> None:
+        """A worker that is silent for too long is told to stop (SIGTERM), and killed ten seconds later."""
+        now = time.monotonic()
+        if worker.task is None or now - worker.heard < self.silence:
+            return
+        if worker.hung is None:
+            worker.hung = now
+            worker.process.terminate()
+        elif now - worker.hung > ESCALATION and worker.process.pid:
+            with suppress(ProcessLookupError):
+                os.killpg(worker.process.pid, signal.SIGKILL)  # it leads a group of its own
 
     def _start(self) -> None:
         ours, theirs = self.context.Pipe()
@@ -161,6 +186,8 @@ class _Pool:
         except (EOFError, OSError):
             self._bury(worker)
             return
+        if worker.hung is None:
+            worker.heard = time.monotonic()
         if kind == "ready":
             worker.ready = True
         elif kind == "say":
@@ -168,6 +195,10 @@ class _Pool:
         elif kind == "record":
             worker.task = None
             self.done(*content)
+        elif kind == "interrupted":
+            # Somebody told one worker to end: unless it was us, that is meant for the whole run.
+            if worker.hung is None:
+                raise KeyboardInterrupt(content[0])
         else:
             raise UsageError(content[0])
 
@@ -190,11 +221,14 @@ class _Pool:
             else f"the process ended with {code}"
         )
         outcome = Outcome(status="oom" if killed else "error", reason=reason)
+        if worker.hung is not None:
+            silent = f"the process said nothing for {self.silence:g} s and was ended; see --heartbeat"
+            outcome = Outcome(status="timeout", reason=silent)
         results = self.options.results
         with locked(lock_of(results, cell), remove=True):
             # Another run may have finished the cell while this worker waited for it: a death takes no result away.
             finished = None if self.options.force else record.find(results, cell)
-            self.done(number, finished or record.save(results, describe(cell, outcome)))
+            self.done(number, finished or keep(results, cell, outcome))
 
     def _stop(self, grace: float) -> None:
         """Interrupt the workers once, give them time to save, then end those that remain (by their own id)."""
@@ -221,20 +255,28 @@ def _work(pipe: Connection, options: Options) -> None:
     """Body of a worker: take cells until the pipe closes."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     modality: Modality | None = None
     current = ""
     try:
-        plugin.everything(options.plugins)
-        pipe.send(("ready",))
-        while True:
-            number, cell = pipe.recv()
-            if modality is None or current != cell.name:
-                modality, current = datasets[cell.name].make(options.root), cell.name
-            pipe.send(("record", number, _run(cell, modality, options, _teller(pipe, number))))
+        with signals.stopping():
+            # What a batch system announces to every process of a job is the parent's to pass on, once.
+            for number in (signal.SIGUSR1, signal.SIGUSR2):
+                signal.signal(number, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            plugin.everything(options.plugins)
+            pipe.send(("ready",))
+            while True:
+                number, cell = pipe.recv()
+                if modality is None or current != cell.name:
+                    modality, current = datasets[cell.name].make(options.root), cell.name
+                pipe.send(("record", number, _run(cell, modality, options, _teller(pipe, number))))
     except UsageError as error:
         pipe.send(("usage", str(error)))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+    except KeyboardInterrupt as stop:
+        signals.deaf()
+        with suppress(BrokenPipeError):
+            pipe.send(("interrupted", signals.reason(stop)))
+    except (EOFError, BrokenPipeError):
         pass
     finally:
         pipe.close()
@@ -249,7 +291,7 @@ def _teller(pipe: Connection, number: int) -> Callable[[str, float, str], None]:
             last.update(time=now, stage=stage)
             try:
                 pipe.send(("say", number, stage, fraction, detail))
-            except BrokenPipeError:  # the parent is gone: save and stop
-                raise KeyboardInterrupt("SIGHUP") from None
+            except BrokenPipeError:  # the parent is gone: save and stop (the training loop passes over nothing else)
+                signal.raise_signal(signal.SIGINT)
 
     return tell

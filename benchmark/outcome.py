@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,12 @@ from jepakit.types import Data, Part
 FOLDERS = re.compile(r"(?<![\w.])~?/(?:[^/\s'\"]+/)*")  # of absolute paths: a record names no machine's folders
 
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+FULL = "the results could not be written"
+# How torch's writer of checkpoints speaks of a disk that refuses: no OSError, and no number of one.
+WRITER = ("PytorchStreamWriter failed", "inline_container.cc", "unexpected pos")
+
+
 class CellTimeout(Exception):
     """The cell ran longer than the person allowed."""
 
@@ -36,6 +43,13 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    disk: bool = False  # it failed because results could not be written: its checkpoint is kept
+
+
+def disk_refused(error: BaseException) -> str:
+    """One sentence about results that could not be written, with the remedy."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return f"{FULL} ({why}); free some space or name another folder with --results, then run the same command"
 
 
 def classify(error: Exception) -> tuple[str, str]:
@@ -43,6 +57,10 @@ def classify(error: Exception) -> tuple[str, str]:
     text = " ".join(str(error).split())
     if isinstance(error, CellTimeout):
         return "timeout", text
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
+        return "error", disk_refused(error)
+    if isinstance(error, RuntimeError) and any(word in text for word in WRITER):
+        return "error", disk_refused(error)
     if isinstance(error, Diverged) or (isinstance(error, ValueError) and "non-finite" in text):
         return "nan", text
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or (

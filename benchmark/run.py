@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import cost, diagnostics, features, flops, metrics, probes, record
+from benchmark import checkpoint, cost, diagnostics, features, flops, metrics, probes, record, signals, slurm
 from benchmark.cache import Cache
 from benchmark.cell import Cell
 from benchmark.diagnostics import Look, Looker
 from benchmark.features import Features
 from benchmark.lock import locked
-from benchmark.outcome import CellTimeout, Outcome, classify, describe, describe_data
+from benchmark.outcome import FULL, CellTimeout, Outcome, classify, describe, describe_data, disk_refused
 from benchmark.subset import limited
 from benchmark.watch import WatchLog
 from jepakit import pretrain, registry
@@ -49,12 +49,14 @@ def run_cell(
     threads: int | None = None,
     timeout: float | None = None,
     force: bool = False,
+    only_cache: bool = False,
 ) -> record.Record:
     """The record of ``cell``, from disk when it is finished, else by running it (resumed where it was interrupted).
 
     ``threads``: of torch on a CPU, 1 by default because another number gives other bits. ``timeout``: seconds of
-    pre-training. ``force``: ignore record, checkpoint and caches. Raises UsageError (bad input; the grid stops) and
-    KeyboardInterrupt (checkpoint written); every other failure becomes the record's status and reason.
+    pre-training. ``force``: ignore record, checkpoint and caches. ``only_cache``: UsageError where it would have to train.
+    Raises UsageError (bad input; the grid stops) and KeyboardInterrupt (checkpoint written); every other failure becomes
+    the record's status and reason. A record that the disk refuses is returned all the same, with ``unsaved``: True.
     """
     run_folder = results / ".runs" / cell.key
     with locked(lock_of(results, cell), remove=True):
@@ -67,15 +69,28 @@ def run_cell(
         device = pretrain.hardware()[0] if device == "auto" else device
         torch.set_num_threads(threads or (1 if device == "cpu" else before))
         try:
-            outcome = _attempt(cell, limited(modality, cell.limit), results, run_folder, say, device, timeout, force)
-            saved = record.save(results, describe(cell, outcome), outcome.predictions)
+            here = limited(modality, cell.limit)
+            outcome = _attempt(cell, here, results, run_folder, say, device, timeout, force, only_cache)
+            saved = keep(results, cell, outcome)
         finally:
             torch.set_num_threads(before)
         if saved["status"] in record.FINAL:
             record.retire(results, saved)
-        if saved["status"] != "timeout":  # with more time it goes on from its checkpoint
+        if saved["status"] != "timeout" and not outcome.disk:  # with more time or space it goes on from its checkpoint
             shutil.rmtree(run_folder, ignore_errors=True)
     return saved
+
+
+def keep(results: Path, cell: Cell, outcome: Outcome) -> record.Record:
+    """Write the record of what came out. Where the disk refuses, the failure is known in memory alone (``unsaved``), so
+    that the rest of the grid goes on and the end of the run can tell it."""
+    try:
+        return record.save(results, describe(cell, outcome), outcome.predictions)
+    except OSError as error:
+        outcome.status, outcome.reason, outcome.disk = "error", disk_refused(error), True
+        outcome.scores, outcome.predictions = [], {}
+        unsaved: record.Record = record.clean({**describe(cell, outcome), "unsaved": True})
+        return unsaved
 
 
 def lock_of(results: Path, cell: Cell) -> Path:
@@ -92,17 +107,19 @@ def _attempt(
     device: str,
     timeout: float | None,
     force: bool,
+    only_cache: bool,
 ) -> Outcome:
     began = time.perf_counter()
     outcome = Outcome()
     cost.reset_peak_rss()
     seed_everything(cell.seed)
     try:
-        _stages(cell, modality, Cache(results), folder, say, device, timeout, force, outcome)
+        _stages(cell, modality, Cache(results), folder, say, device, timeout, force, only_cache, outcome)
     except UsageError:
         raise
     except Exception as error:
         outcome.status, outcome.reason = classify(error)
+        outcome.disk = outcome.reason.startswith(FULL)
         outcome.scores, outcome.predictions = [], {}
     outcome.cost |= {
         "wall_s": time.perf_counter() - began,
@@ -117,7 +134,7 @@ def _attempt(
 
 def _stages(
     cell: Cell, modality: Modality, cache: Cache, folder: Path, say: Say, device: str, timeout: float | None,
-    force: bool, outcome: Outcome,
+    force: bool, only_cache: bool, outcome: Outcome,
 ) -> None:  # fmt: skip
     say("data", 0.0, "")
     rows: dict[Part, Data] = {part: modality.windows(modality.data(part)) for part in PARTS}
@@ -129,6 +146,11 @@ def _stages(
     found = cache.load_features(cell.feature_key, rows, tokens) if facts else None
     objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
     if facts is None or not cache.load_encoder(cell.encoder_key, objective.encoder()):
+        if only_cache:
+            raise UsageError(
+                f"the encoder of {cell.method} seed {cell.seed} on {cell.name} is not in the cache of {cache.results}; run "
+                "without --only-cache"
+            )
         facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome)
         cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
         found = None
@@ -176,6 +198,7 @@ def _pretrain(
 ) -> dict[str, Any]:  # fmt: skip
     """Train and return the facts kept beside the encoder: cost, history, when it collapsed."""
     steps = cell.training.steps
+    checkpoint.examine(folder, objective)
     log = WatchLog(folder, modality, val, device)
     outcome.facts = {"history": log.history, "trains": objective.trains}
     outcome.cost |= {
@@ -185,6 +208,7 @@ def _pretrain(
     began = time.perf_counter()
 
     def progress(step: int) -> None:
+        signals.hold()
         say("pretrain", PRETRAIN_SHARE * step / steps, f"step {step}/{steps}")
         if timeout is not None and time.perf_counter() - began > timeout:
             raise CellTimeout(f"pre-training took longer than {timeout:g} s (step {step} of {steps})")
@@ -192,18 +216,22 @@ def _pretrain(
     say("pretrain", 0.0, f"step 0/{steps}" if objective.trains else "nothing to train")
     if objective.trains:
         folder.mkdir(parents=True, exist_ok=True)
-    fit = pretrain.fit(
-        objective,
-        modality,
-        cell.training,
-        seed=cell.seed,
-        folder=folder if objective.trains else None,
-        device=device,
-        checkpoint_every=max(1, steps // CHECKPOINTS),
-        watch=log,
-        watch_every=max(1, steps // WATCHES),
-        progress=progress,
-    )
+    try:
+        with slurm.unseen():
+            fit = pretrain.fit(
+                objective,
+                modality,
+                cell.training,
+                seed=cell.seed,
+                folder=folder if objective.trains else None,
+                device=device,
+                checkpoint_every=max(1, steps // CHECKPOINTS),
+                watch=log,
+                watch_every=max(1, steps // WATCHES),
+                progress=progress,
+            )
+    except SystemExit as stop:  # how Lightning leaves when a second signal comes: exit code 1, or 0 for a killed run
+        raise KeyboardInterrupt(signals.reason(KeyboardInterrupt())) from stop
     outcome.cost |= {
         "pretrain_s": fit.seconds,
         "samples_per_s": fit.samples_per_s,

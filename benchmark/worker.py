@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from benchmark import plugin, record, spec
+from benchmark import plugin, record, signals, spec
 from benchmark.fingerprint import fingerprints
 from benchmark.grid import Options
 from benchmark.run import quiet, run_cell
 from jepakit.registry import datasets
 from jepakit.types import UsageError
 
-OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
+OK, FAILED, USAGE = 0, 2, 3
 
 
 def work(said: str, options: Options, say: Callable[[str, float, str], None] = quiet) -> record.Record:
@@ -70,16 +68,6 @@ def command(path: Path, options: Options) -> list[str]:
     return words
 
 
-def stop_on_signals() -> None:
-    """SIGTERM becomes what Ctrl-C is: the running cell is saved."""
-
-    def stop(number: int, _frame: object) -> NoReturn:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run every spec and return the exit code."""
     chosen = parser().parse_args(arguments)
@@ -88,19 +76,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.results, root, tuple(chosen.plugin), chosen.device, chosen.threads, chosen.timeout, chosen.force
     )
     code = OK
-    stop_on_signals()
-    try:
-        for path in chosen.specs:
-            plugin.everything(options.plugins)
-            cell = spec.read(path)
-            one = work(spec.text(cell), options)
-            print(f"{cell.name} {cell.method} seed {cell.seed} {one['status']} {one['key']}", flush=True)
-            code = FAILED if one["status"] in record.FAILED else code
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except KeyboardInterrupt as stop:
-        return TERMINATED if str(stop) == "SIGTERM" else INTERRUPTED
+    with signals.stopping():
+        try:
+            for path in chosen.specs:
+                plugin.everything(options.plugins)
+                cell = spec.read(path)
+                one = work(spec.text(cell), options)
+                print(f"{cell.name} {cell.method} seed {cell.seed} {one['status']} {one['key']}", flush=True)
+                code = FAILED if one["status"] in record.FAILED else code
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return USAGE
+        except KeyboardInterrupt as stop:
+            return signals.exit_code(signals.reason(stop))
     return code
 
 
