@@ -6,13 +6,15 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from benchmark import plugin, record, signals
 from benchmark.cell import Cell
@@ -57,7 +59,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def choose_jobs(asked: int | None, cells: int, device: str) -> int:
-    """How many processes. None (auto): one on an accelerator, else one per core as far as memory reaches.
+    """How many processes. None (auto): one per GPU, else one per core as far as memory reaches.
 
     A board's models are so small that two single-threaded cells beat one with two threads; every cell computes with one
     thread on a CPU in either case, so scores do not depend on the number of jobs.
@@ -65,8 +67,37 @@ def choose_jobs(asked: int | None, cells: int, device: str) -> int:
     if asked is None:
         device = pretrain.hardware()[0] if device == "auto" else device
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        asked = 1 if device != "cpu" else min(cores, max(1, _free_memory() // MEMORY_PER_JOB))
+        asked = max(1, len(gpus(device))) if device != "cpu" else min(cores, max(1, _free_memory() // MEMORY_PER_JOB))
     return max(1, min(asked, cells))
+
+
+def gpus(device: str) -> list[str]:
+    """The names under which CUDA shows the GPUs that processes share in turn; none where cells run on something else."""
+    if device == "auto":
+        device = pretrain.hardware()[0]
+    if device != "cuda":
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+@contextmanager
+def seeing(gpu: str | None) -> Iterator[None]:
+    """A process that is started inside sees one GPU."""
+    if gpu is None:
+        yield
+        return
+    name, before = "CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ[name] = gpu
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def run_grid(cells: Sequence[tuple[int, Cell]], options: Options, jobs: int, say: Say, done: Done) -> None:
@@ -123,6 +154,7 @@ class _Worker:
     ready: bool = False
     task: tuple[int, Cell] | None = None
     heard: float = field(default_factory=time.monotonic)
+    gpu: str | None = None  # that it sees
     hung: float | None = None  # when it was asked to stop because it had said nothing for too long
 
 
@@ -135,6 +167,7 @@ class _Pool:
         self.silence = SILENCE if options.heartbeat is None else options.heartbeat
         self.context = multiprocessing.get_context("spawn")
         self.workers: list[_Worker] = []
+        self.gpus = gpus(options.device)
 
     def run(self, todo: list[tuple[int, Cell]]) -> None:
         try:
@@ -172,13 +205,16 @@ class _Pool:
         ours, theirs = self.context.Pipe()
         process = self.context.Process(target=_work, args=(theirs, self.options), daemon=True)
         # A worker must not see the terminal's Ctrl-C: it is told once, by us, and a second signal would cost its save.
+        taken = [worker.gpu for worker in self.workers]
+        gpu = min(self.gpus, key=taken.count, default=None)  # that with the fewest processes
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            process.start()
+            with seeing(gpu):
+                process.start()
         finally:
             signal.signal(signal.SIGINT, previous)
         theirs.close()
-        self.workers.append(_Worker(process, ours))
+        self.workers.append(_Worker(process, ours, gpu=gpu))
 
     def _receive(self, worker: _Worker) -> None:
         try:

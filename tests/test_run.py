@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -216,8 +217,32 @@ def test_two_processes_give_what_one_gives_and_survive_a_death(tmp_path: Path) -
 
 
 def test_jobs_choose_themselves() -> None:
-    assert grid.choose_jobs(None, 50, "cuda") == 1
+    assert grid.choose_jobs(None, 50, "cuda") == max(1, torch.cuda.device_count())
     assert grid.choose_jobs(None, 1, "cpu") == 1
     assert grid.choose_jobs(3, 50, "cuda") == 3
     assert grid.choose_jobs(3, 2, "cpu") == 2
     assert grid.choose_jobs(None, 0, "cpu") == 1
+
+
+def test_processes_take_the_gpus_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five workers on the two GPUs that are left visible: three and two, and the next one where there is room."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert grid.gpus("cpu") == [] and grid.gpus("cuda") == ["2", "5"]
+    assert grid.choose_jobs(None, 50, "cuda") == 2 and grid.choose_jobs(None, 1, "cuda") == 1
+    pool = grid._Pool(grid.Options(results=tmp_path, device="cuda"), 5, lambda *a: None, lambda *a: None)
+    seen: list[str | None] = []
+
+    class Started:
+        def __init__(self, **words: Any) -> None:
+            """Takes what a process takes."""
+
+        def start(self) -> None:
+            seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+    monkeypatch.setattr(pool.context, "Process", Started, raising=False)
+    for _ in range(5):
+        pool._start()
+    assert seen == ["2", "5", "2", "5", "2"] and os.environ["CUDA_VISIBLE_DEVICES"] == "2,5"
+    pool.workers.pop(0)
+    pool._start()
+    assert seen[-1] == "2" and [worker.gpu for worker in pool.workers].count("5") == 2
