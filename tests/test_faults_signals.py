@@ -148,8 +148,8 @@ def scontrol(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int = 0) -> Pa
     """A SLURM job of four tasks with a ``scontrol`` that writes down what it is asked."""
     folder.mkdir()
     said = folder / "said"
-XX\necho "$@" >> "{said}"\n[ {code} = 0 ] || echo "no such job" >&2\nexit {code}\n'
-    )
+    answer = f'[ {code} = 0 ] || echo "no such job" >&2'
+    (folder / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> "{said}"\n{answer}\nexit {code}\n')
     (folder / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     for name, value in {"JOB_ID": "777", "NTASKS": "4", "JOB_NAME": "board", "PROCID": "0", "LOCALID": "0"}.items():
