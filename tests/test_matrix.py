@@ -33,10 +33,9 @@ def test_the_page_has_the_rows_of_the_code() -> None:
 
 def test_results_are_summed_up_by_function() -> None:
     fault = matrix.Fault(1, "a", "b", ("tests/test_x.py::test_a", "tests/test_y.py"))
-    cases = ElementTree.fromstring(
-        '<s><testcase classname="tests.test_x" name="test_a[1]" time="1.5"/><testcase '
-        'classname="tests.test_x" name="test_ab" time="9"/><testcase classname="tests.test_y" name="test_c" time="0.5"><skipped/></testcase></s>'
-    )
+    case = '<testcase classname="tests.{}" name="{}" time="{}">{}</testcase>'
+    rows = (("test_x", "test_a[1]", 1.5, ""), ("test_x", "test_ab", 9, ""), ("test_y", "test_c", 0.5, "<skipped/>"))
+    cases = ElementTree.fromstring(f"<s>{''.join(case.format(*row) for row in rows)}</s>")
     assert matrix._sum_up(fault, list(cases)) == ("1 passed, 1 skipped", 2.0)
     ElementTree.SubElement(cases[0], "failure")
     assert matrix._sum_up(fault, list(cases)) == ("1 of 2 failed", 2.0)
