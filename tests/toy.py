@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -147,6 +149,35 @@ class Interrupt(Reconstruct):
             os.kill(os.getpid(), getattr(signal, os.environ.get("TOY_SIGNAL", "SIGINT")))
 
 
+class Hang(Reconstruct):
+    """Says nothing any more, with a child process; "deaf" in the file named by $TOY_INTERRUPT: not even to signals."""
+
+    def misbehave(self) -> None:
+        marker = Path(os.environ["TOY_INTERRUPT"])
+        if marker.exists() and (how := marker.read_text()):
+            child = subprocess.Popen(["sleep", "600"])
+            marker.with_suffix(".pids").write_text(f"{os.getpid()} {child.pid}")
+            marker.write_text("")
+            if how == "deaf":
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
+            time.sleep(600)
+
+
+class Hungry(Reconstruct):
+    def misbehave(self) -> None:
+        torch.zeros(1 << 31)
+
+
+class Void(Reconstruct):
+    """Its features become NaN in the last step, which the loss does not see."""
+
+    def after_step(self, progress: float) -> None:
+        if round(progress * self.steps) == self.steps - 1:
+            with torch.no_grad():
+                self.backbone.project.weight.fill_(float("nan"))
+
+
 class Still(Reconstruct):
     trains = False
 
@@ -167,3 +198,6 @@ _register("toy-crash", Crash)
 _register("toy-die", Die)
 _register("toy-collapse", Collapse)
 _register("toy-interrupt", Interrupt)
+_register("toy-hang", Hang)
+_register("toy-hungry", Hungry)
+_register("toy-void", Void)
