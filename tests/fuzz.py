@@ -181,11 +181,17 @@ def judges(reader: Reader, home: Path, inputs: Sequence[Drawn]) -> Iterator[tupl
                 if line == b"late":
                     os.kill(child, signal.SIGKILL)
                 elif not line:
-                    text = f"the process died of signal {os.WTERMSIG(os.waitpid(child, os.WNOWAIT)[1])}"
+                    text = f"the process died of signal {_signal(child)}"
                 yield kind, text, time.perf_counter() - began
                 if kind == "defect" and not line.endswith(b"\n"):
                     break
         os.waitpid(child, 0)
+
+
+def _signal(child: int) -> int:
+    """The number of the signal that a child died of, which still has to be waited for; 0 where it ended by itself."""
+    told = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    return 0 if told is None or told.si_code == os.CLD_EXITED else told.si_status
 
 
 def lay(reader: Reader, home: Path, drawn: Drawn, number: int) -> tuple[Path, list[Path]]:

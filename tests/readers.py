@@ -435,8 +435,8 @@ def adult() -> Reader:
         own = folder / "tabular" / "adult"
         own.mkdir(parents=True)
         for name, dot in (("adult.data", ""), ("adult.test", ".")):
-            rows = [f"{20 + k}, Private, {k * 7}, HS-grad, 9, Never, Sales, Own, White, Male, 0, {k % 3}, 40, Peru, "
-                    f"{'<=50K' if k * 7 % 3 else '>50K'}{dot}" for k in range(40)]  # fmt: skip
+            rows = [f"{20 + k + len(dot)}, Private, {k * 7}, HS-grad, 9, Never, Sales, Own, White, {'FM'[k % 2]}, 0, {k % 3}, 40, "
+                    f"Peru, {'<=50K' if k % 5 in (0, 3) else '>50K'}{dot}" for k in range(60)]  # fmt: skip
             (own / name).write_text("\n".join(rows))
 
     def read(folder: Path) -> list[torch.Tensor]:
