@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from benchmark.atomic import atomic, is_left_over, write_bytes
 from jepakit.types import UsageError
 
 SCHEMA = 1
+NAME = re.compile(r"(?!\.)[^/\x00]{1,200}", re.DOTALL)  # no folder above and none below; what is shown is escaped
 STATUSES = ("ok", "collapsed", "nan", "oom", "timeout", "error")
 # A second try gives the same again; the other failures may come from the surroundings and are tried anew.
 FINAL = ("ok", "collapsed", "nan")
@@ -69,6 +71,9 @@ def validate(record: Mapping[str, Any], where: str) -> None:
         )
     if record.get("sha256") != hashlib.sha256(canonical(record)).hexdigest():
         raise CorruptRecord(f"{where} does not match its checksum; delete it and run the cell again")
+    for name in ("modality", "dataset", "method", "key"):  # folders and files are named after them
+        if not NAME.fullmatch(record[name]):
+            raise CorruptRecord(f"{where} has an impossible {name}; delete it and run the cell again")
     if record["status"] not in STATUSES:
         raise CorruptRecord(f"{where} has an unknown status '{record['status']}'")
     if record["status"] == "ok" and not record["scores"]:

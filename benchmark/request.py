@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmark import budget, folds, tuned, values
+from benchmark.plugin import NAME
 from jepakit.registry import datasets, did_you_mean, methods, probes
 from jepakit.types import UsageError
 
@@ -124,6 +125,8 @@ def _datasets(modality: str, text: str | None) -> tuple[str, ...]:
     chosen: dict[str, None] = {}
     names = known if text == "all" else text.split(",")
     for name in (one for word in names for one in (suite if word == budget.SUITE_WORD and suite else (word,))):
+        if not NAME.fullmatch(name):  # it becomes a folder, and families take any name
+            raise UsageError(f"{name!r} is no name of a data set; a name holds letters, digits, . _ + - only")
         found = folds.members(modality, name)
         if not found and f"{modality}/{name}" not in datasets:
             every = [one + folds.ALL for one in known if folds.count(modality, one)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from jepakit.registry import did_you_mean
 from jepakit.types import DataError, UsageError
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 WORKERS = 4  # connections at a time: the files are small, the server is a public service
 
 
@@ -197,6 +199,8 @@ def _fetch_hub(dataset: str, root: Path, console: Console) -> Fetched:
     """A data set of the hub, whose own client checks what it fetches."""
     from modalities.image import hub
 
+    if not NAME.fullmatch(dataset):  # it becomes a folder
+        raise UsageError(f"{dataset!r} is no name of a data set; write a hub name with -- for its slash")
     folder = root / "image" / dataset
     if folder.is_dir() and any(folder.iterdir()):
         return Fetched(folder, 0, sum(path.is_file() for path in folder.rglob("*")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +20,8 @@ from modalities.signals import add_counts, mend, standardise
 
 TASKS = ("all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm")
 SAMPLES = 1000  # ten seconds at 100 Hz
+LARGEST = 2**53  # of a number in a table of floats
+_INSIDE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 
 
 @datasets.register("ecg/ptbxl")
@@ -108,7 +111,7 @@ def part_of(fold: pd.Series[int]) -> pd.Series[str]:
 
 def read_statements(file: Path) -> pd.DataFrame:
     """scp_statements.csv with its flags and classes. Raises DataError when it is another table."""
-    table = pd.read_csv(file, index_col=0)
+    table = _table(file)
     wanted = ("diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
     missing = [column for column in wanted if column not in table.columns]
     if missing:
@@ -118,15 +121,35 @@ def read_statements(file: Path) -> pd.DataFrame:
 
 def read_table(file: Path) -> pd.DataFrame:
     """ptbxl_database.csv with ``scp_codes`` parsed. Raises DataError naming the column or row that is wrong."""
-    table = pd.read_csv(file, index_col=0)
+    table = _table(file)
     for column in ("patient_id", "scp_codes", "strat_fold", "filename_lr", "filename_hr"):
         if column not in table.columns:
             raise DataError(f"{file} has no column '{column}'; {AGAIN}")
     try:
         table["scp_codes"] = [ast.literal_eval(cell) for cell in table["scp_codes"]]
-    except (ValueError, SyntaxError) as error:
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
         raise DataError(f"{file} has a cell in scp_codes that is not a dictionary ({error}); {AGAIN}") from error
+    for row, cell in table["scp_codes"].items():
+        if not isinstance(cell, dict):
+            raise DataError(f"{file} has a cell in scp_codes that is not a dictionary (row {row}); {AGAIN}")
+    for column in ("patient_id", "strat_fold"):
+        number = pd.to_numeric(table[column], errors="coerce")
+        bad = table.index[~np.isfinite(number) | (number.abs() > LARGEST)]
+        if len(bad):
+            raise DataError(f"{file} has no whole number in '{column}' of row {bad[0]}; {AGAIN}")
+        table[column] = number
+    for column in ("filename_lr", "filename_hr"):  # a path that leaves the folder is no path of this data set
+        for row, name in table[column].items():
+            if not _INSIDE.fullmatch(str(name)):
+                raise DataError(f"{file} has a path in '{column}' of row {row} that leaves the folder; {AGAIN}")
     return table
+
+
+def _table(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(file, index_col=0)
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise DataError(f"{file} cannot be read as a table ({' '.join(str(error).split())}); {AGAIN}") from error
 
 
 def label_of(statements: pd.DataFrame, task: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ CLASSES = ("background", "car", "pedestrian", "cyclist")
 CODE = {"car": 1, "pedestrian": 2, "cyclist": 3}
 FOREIGN = 0  # the class of boxes of other things, which are not handed on
 MOUNT = 1.73  # metres of the sensor above the ground (Geiger et al. 2012)
+FLAT = 1e-6  # determinant of a matrix that cannot be inverted
 REMEDY = "copy the training tree (velodyne, label_2, calib) again"
 
 
@@ -71,7 +72,11 @@ def read_calibration(path: Path) -> Calibration:
         if len(found.get(key, ())) != length:
             raise DataError(f"{path} lacks {key} with its {length} numbers; {REMEDY}")
     rectify, move = found["R0_rect"].reshape(3, 3), found["Tr_velo_to_cam"].reshape(3, 4)
-    whole = (rectify[:, :, None] * move[None]).sum(1)
+    with np.errstate(all="ignore"):
+        whole = (rectify[:, :, None] * move[None]).sum(1)
+        turns = np.isfinite(whole).all() and abs(np.linalg.det(whole[:, :3])) > FLAT
+    if not turns:
+        raise DataError(f"{path} has a R0_rect or Tr_velo_to_cam that is no rotation; {REMEDY}")
     camera = found.get("P2")
     usable = camera is not None and len(camera) == 12 and camera.any()
     return Calibration(whole[:, :3], whole[:, 3], camera.reshape(3, 4) if usable and camera is not None else None)
@@ -91,6 +96,8 @@ def read_boxes(path: Path, calibration: Calibration) -> np.ndarray:
             h, w, l, x, y, z, turn = (float(word) for word in words[7:14])  # noqa: E741
         except ValueError as error:
             raise DataError(f"line {number} of {path} is no label of fifteen fields; {REMEDY}") from error
+        if not np.isfinite((h, w, l, x, y, z, turn)).all():
+            raise DataError(f"line {number} of {path} has a number that is none; {REMEDY}")
         place = calibration.to_sensor(np.array([[x, y - h / 2, z]]))[0]
         ahead = calibration.to_sensor(np.array([[x + np.cos(turn), y - h / 2, z - np.sin(turn)]]))[0] - place
         rows.append((CODE.get(name.lower(), FOREIGN), *place, l, w, h, np.arctan2(ahead[1], ahead[0])))

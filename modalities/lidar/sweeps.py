@@ -66,9 +66,12 @@ def read_labels(folder: Path) -> dict[str, str]:
     path = folder / "labels.csv"
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return {row["file"]: row["class"] for row in csv.DictReader(file)}
-    except (OSError, UnicodeDecodeError, KeyError) as error:
+            found = {row["file"]: row["class"] for row in csv.DictReader(file)}
+    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         raise DataError(f"{path} has no readable columns 'file' and 'class' ({error}); write it again") from error
+    if None in found or None in found.values():  # a row that is shorter than the first
+        raise DataError(f"{path} has a row without a file or a class; write it again")
+    return found
 
 
 def _levelled(points: np.ndarray) -> np.ndarray:
