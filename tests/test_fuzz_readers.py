@@ -93,7 +93,11 @@ def test_the_judge_sees_what_it_should(tmp_path: Path) -> None:
     def files() -> dict[str, bytes]:
         return {"a.txt": b"sound"}
 
-    for read, said in ((crash, "died of signal"), (hold, "reached outside: open"), (lambda _: 1 / 0, "ZeroDivisionError")):
+    for read, said in (
+        (crash, "died of signal"),
+        (hold, "reached outside: open"),
+        (lambda _: 1 / 0, "ZeroDivisionError"),
+    ):
         home = tmp_path / "in"
         home.mkdir()
         tally = fuzz(Reader("x", files, read), home, 2)
