@@ -15,9 +15,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import (
-    arguments as command_line,
-)
+from benchmark import arguments as command_line
 from benchmark import (
     breakdown,
     budget,

@@ -196,7 +196,9 @@ def no_labels(name: str, grid: str) -> None:
     batch = some(grid)
     for progress in starts(objective):
         remedy = "leave batch.labels alone, or register it with family='supervised'"
-        one, two = (seeded(made(name, grid), asked, progress) for asked in (batch, _relabelled(batch)))
+        one, again, two = (seeded(made(name, grid), asked, progress) for asked in (batch, batch, _relabelled(batch)))
+        if not torch.equal(one, again):
+            raise Unasked("asked when equal seeds give equal losses")
         need(torch.equal(one, two), f"the loss depends on the labels; {remedy}")
 
 

