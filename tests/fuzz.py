@@ -30,7 +30,9 @@ from jepakit.types import UsageError
 
 SECONDS = 10
 LONGEST = 1200  # characters of a sentence: some list the channels of a file
-PARTS = 1 << 16  # places are drawn as whole parts of a file: the suite flushes the tiny floats that hypothesis insists on
+PARTS = (
+    1 << 16
+)  # places are drawn as whole parts of a file: the suite flushes the tiny floats that hypothesis insists on
 HEADER = 512  # bytes: half of all changes fall here
 WORDS = (  # what a liar writes into a header
     b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\xff\xff\xff\x7f", b"\x7f\xff\xff\xff",
@@ -71,7 +73,12 @@ class Tally:
 
 
 step = st.tuples(
-    st.sampled_from(KINDS), st.booleans(), st.integers(0, PARTS), st.integers(0, PARTS), st.integers(1, 64), st.sampled_from(WORDS)
+    st.sampled_from(KINDS),
+    st.booleans(),
+    st.integers(0, PARTS),
+    st.integers(0, PARTS),
+    st.integers(1, 64),
+    st.sampled_from(WORDS),
 )
 changes = st.tuples(st.integers(0, 7), st.lists(step, min_size=1, max_size=4))
 

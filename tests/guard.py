@@ -13,7 +13,9 @@ from typing import Any
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 PLACES = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.truncate", "os.chmod"}
 STARTS = {"os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "subprocess.Popen", "socket.connect"}
-MEMORY = 3 << 30  # bytes that one input may ask for beyond what the process has: a lying header is told from a large file
+MEMORY = (
+    3 << 30
+)  # bytes that one input may ask for beyond what the process has: a lying header is told from a large file
 
 _watching: list[tuple[tuple[str, ...], list[str]]] = []
 

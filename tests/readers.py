@@ -63,7 +63,9 @@ def content(make: Callable[[Path], object], *names: str) -> Callable[[], Files]:
         with tempfile.TemporaryDirectory() as home, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             make(Path(home))
-            found = {p.relative_to(home).as_posix(): p.read_bytes() for p in sorted(Path(home).rglob("*")) if p.is_file()}
+            found = {
+                p.relative_to(home).as_posix(): p.read_bytes() for p in sorted(Path(home).rglob("*")) if p.is_file()
+            }
         return {name: found[name] for name in names} if names else found
 
     return files
@@ -151,7 +153,9 @@ def esc50() -> Reader:
     def make(folder: Path) -> None:
         rows = [f"{k % 5 + 1}-{k}-A-{k}.wav,{k % 5 + 1},{k},dog,False,{k},A" for k in range(50)]
         (folder / "meta").mkdir()
-        (folder / "meta" / "esc50.csv").write_text("\n".join(["filename,fold,target,category,esc10,src_file,take", *rows]))
+        (folder / "meta" / "esc50.csv").write_text(
+            "\n".join(["filename,fold,target,category,esc10,src_file,take", *rows])
+        )
 
     def read(folder: Path) -> list[np.ndarray]:
         names = np.array([f"audio/{k % 5 + 1}-{k}-A-{k}.wav" for k in range(50)])
@@ -256,18 +260,25 @@ def ludb() -> Reader:
 def ptb() -> Reader:
     def make(folder: Path) -> None:
         kinds = "".join(f"{name},1.0,,{form},NORM,NORM\n" for name, form in (("NORM", ""), ("MI", "1.0"), ("STTC", "")))
-        (folder / "scp_statements.csv").write_text(",diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass\n" + kinds)
+        (folder / "scp_statements.csv").write_text(
+            ",diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass\n" + kinds
+        )
         rows = "".join(
             f"{k},{k}.0,\"{{'NORM': 100.0}}\",{k % 10 + 1},records100/{k}_lr,records500/{k}_hr\n" for k in range(1, 21)
         )
-        (folder / "ptbxl_database.csv").write_text("ecg_id,patient_id,scp_codes,strat_fold,filename_lr,filename_hr\n" + rows)
+        (folder / "ptbxl_database.csv").write_text(
+            "ecg_id,patient_id,scp_codes,strat_fold,filename_lr,filename_hr\n" + rows
+        )
 
     def read(folder: Path) -> list[np.ndarray]:
         kinds = ptbxl.read_statements(folder / "scp_statements.csv")
         found = ptbxl.read_table(folder / "ptbxl_database.csv")
         ptbxl.part_of(found["strat_fold"])
         unit = found["patient_id"].astype(int).astype(str).to_numpy(dtype=str)
-        return [unit, np.nan_to_num(ptbxl.multi_hot([list(cell) for cell in found["scp_codes"]], kinds, "superdiagnostic"))]
+        return [
+            unit,
+            np.nan_to_num(ptbxl.multi_hot([list(cell) for cell in found["scp_codes"]], kinds, "superdiagnostic")),
+        ]
 
     return Reader("ecg/ptbxl tables", content(make), read)
 
@@ -279,7 +290,9 @@ def video_of(kind: str, codec: str) -> Reader:
     def make(folder: Path) -> None:
         encode(folder / f"a.{kind}", [30 + 10 * k for k in range(12)], codec=codec, size=(32, 32))
 
-    return Reader(f"video/{kind}", content(make), lambda folder: video.read_clip(folder / f"a.{kind}", 4, 16, REMEDY)[0])
+    return Reader(
+        f"video/{kind}", content(make), lambda folder: video.read_clip(folder / f"a.{kind}", 4, 16, REMEDY)[0]
+    )
 
 
 def fights() -> Reader:
@@ -301,7 +314,9 @@ def lists() -> Reader:
 
     def make(folder: Path) -> None:
         for name in ("trainlist01.txt", "testlist01.txt"):
-            names = [f"{kind}/v_g0{k}_c1.avi" for kind in ("run", "jump") for k in ((1, 2) if "train" in name else (3, 4))]
+            names = [
+                f"{kind}/v_g0{k}_c1.avi" for kind in ("run", "jump") for k in ((1, 2) if "train" in name else (3, 4))
+            ]
             (folder / "ucf").mkdir(exist_ok=True)
             (folder / "ucf" / name).write_text("".join(f"{one} 1\n" for one in names))
             for one in names:

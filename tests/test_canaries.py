@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import modalities  # noqa: F401 - registers
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import RidgeClassifier
 
+import modalities  # noqa: F401 - registers
 from benchmark.request import is_embedded
 from jepakit.registry import datasets
 from jepakit.types import PARTS, Data, Part
@@ -80,7 +80,9 @@ def check(parts: Parts, tasks: tuple[str, ...]) -> None:
     assert not copies(parts)
     for name in tasks:
         above, margin = canary(parts, {part: parts[part].labels[name].numpy() for part in ("train", "test")})
-        assert abs(above) <= margin, f"permuted labels of '{name}' are told {above:+.3f} from chance (3 SE: {margin:.3f})"
+        assert abs(above) <= margin, (
+            f"permuted labels of '{name}' are told {above:+.3f} from chance (3 SE: {margin:.3f})"
+        )
 
 
 def loaded(name: str) -> tuple[Parts, tuple[str, ...]]:

@@ -98,7 +98,12 @@ def test_links_devices_and_names_that_climb_write_nothing(tmp_path: Path) -> Non
     archive = tmp_path / "in" / "a.tar"
     archive.parent.mkdir()
     with tarfile.open(archive, "w") as tar:
-        for name, kind in (("link", tarfile.SYMTYPE), ("hard", tarfile.LNKTYPE), ("null", tarfile.CHRTYPE), ("pipe", tarfile.FIFOTYPE)):
+        for name, kind in (
+            ("link", tarfile.SYMTYPE),
+            ("hard", tarfile.LNKTYPE),
+            ("null", tarfile.CHRTYPE),
+            ("pipe", tarfile.FIFOTYPE),
+        ):
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "/etc/passwd"
             tar.addfile(info)
@@ -117,7 +122,9 @@ def png(width: int, height: int) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\x00" * 99)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\x00" * 99)) + chunk(b"IEND", b"")
+    )
 
 
 def bomb_idx(path: Path) -> object:
@@ -127,14 +134,24 @@ def bomb_idx(path: Path) -> object:
 
 def bomb_wav(path: Path) -> object:
     size = 2**31 - 1
-    body = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16) + b"data" + struct.pack("<I", size) + b"\0" * 8
+    body = (
+        b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+        + b"data"
+        + struct.pack("<I", size)
+        + b"\0" * 8
+    )
     path.write_bytes(b"RIFF" + struct.pack("<I", size) + body)
     return read_clip(path, REMEDY)
 
 
 def bomb_edf(path: Path) -> object:
     head = f"{'0':<8}{'x':<80}{'x':<80}01.01.2000.00.00{512:<8}{'':<44}{99999999:<8}{1:<8}{1:<4}"[:256]
-    path.write_bytes((head + f"{'EEG':<16}{'':<80}{'uV':<8}{-100:<8}{100:<8}{-32768:<8}{32767:<8}{'':<80}{99999999:<8}{'':<32}").encode())
+    path.write_bytes(
+        (
+            head + f"{'EEG':<16}{'':<80}{'uV':<8}{-100:<8}{100:<8}{-32768:<8}{32767:<8}{'':<80}{99999999:<8}{'':<32}"
+        ).encode()
+    )
     return read_recording(path, TEN_TWENTY, Cleaning())
 
 

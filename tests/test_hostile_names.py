@@ -8,19 +8,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-import modalities  # noqa: F401 - registers
+import matplotlib.font_manager  # noqa: F401 - makes its cache folder now, not while folders are watched
 import pytest
 from guard import watched
 from readers import RECORD
 from rich.console import Console
 
+import modalities  # noqa: F401 - registers
 from benchmark import record, request
 from benchmark.leaderboard import cell, escape, rebuild
 from benchmark.report.ids import anchor
-from jepakit.types import UsageError
+from jepakit.types import DataError, UsageError
 from modalities.download import fetch
 from modalities.ecg.ptbxl import read_table
-from jepakit.types import DataError
 
 CLIMBING = ("../../x", "..", "/etc/passwd", "a/../../b", "a\0b", "./x")
 ODD = ("a\u202eb", "a b", "-x", "=1+1", "a\nb", "x" * 300, "")
@@ -83,7 +83,9 @@ def test_numbers_stay_numbers() -> None:
     assert cell("value", -0.5) == "-0.5000" and cell("value", -0.0) == "0.0000" and cell("seed", 3) == "3"
 
 
-@pytest.mark.parametrize("text", ["a|b", "<script>x</script>", "[x](javascript:y)", "`x`", "**x**", "a\nb", "![x](y)", "\\|"])
+@pytest.mark.parametrize(
+    "text", ["a|b", "<script>x</script>", "[x](javascript:y)", "`x`", "**x**", "a\nb", "![x](y)", "\\|"]
+)
 def test_markdown_shows_names_as_they_are(text: str) -> None:
     shown = escape(text)
     assert "\n" not in shown and "<" not in shown and ">" not in shown
@@ -92,6 +94,6 @@ def test_markdown_shows_names_as_they_are(text: str) -> None:
 
 
 def test_anchors_are_letters_digits_and_dashes_and_stay_apart() -> None:
-    names = ["a\"><b", "a'><b", "../../x", "\u202e", "CON", "a\0b", "x" * 500]
+    names = ['a"><b', "a'><b", "../../x", "\u202e", "CON", "a\0b", "x" * 500]
     made = [anchor("method", name) for name in names]
     assert len(set(made)) == len(made) and all(set(one) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") for one in made)

@@ -47,7 +47,9 @@ def findings(text: str) -> Iterator[tuple[int, str]]:
 
 def files() -> list[Path]:
     found = [path for folder in (*FOLDERS, "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
-    return [path for path in found if path.relative_to(ROOT).as_posix() not in PAYLOADS | {"tests/test_hostile_source.py"}]
+    return [
+        path for path in found if path.relative_to(ROOT).as_posix() not in PAYLOADS | {"tests/test_hostile_source.py"}
+    ]
 
 
 def test_nothing_read_is_executed() -> None:
@@ -89,11 +91,17 @@ def test_what_is_allowed_is_not_found() -> None:
     assert not list(findings(text))
 
 
-@pytest.mark.parametrize(("package", "first", "before"), [("pytorch-lightning", "2.6.6", "2.6.5"), ("torch", "2.10", "2.9.1")])
+@pytest.mark.parametrize(
+    ("package", "first", "before"), [("pytorch-lightning", "2.6.6", "2.6.5"), ("torch", "2.10", "2.9.1")]
+)
 def test_versions_with_known_holes_are_not_installed(package: str, first: str, before: str) -> None:
-    """Lightning below 2.6.6 calls names in a checkpoint; torch below 2.10 is overrun by weights_only files (CVE-2026-24747)."""
+    """Lightning calls names in a checkpoint, and torch is overrun by weights_only files (CVE-2026-24747)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (wanted,) = [r for r in map(Requirement, project["dependencies"]) if r.name == package]
     assert wanted.specifier.contains(first) and not wanted.specifier.contains(before)
-    pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith(f"{package}==")]
+    pins = [
+        Requirement(line)
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line.startswith(f"{package}==")
+    ]
     assert len(pins) == 1 and all(wanted.specifier.contains(next(iter(pin.specifier)).version) for pin in pins)
