@@ -1,4 +1,4 @@
-"""What the source may not do with what it reads: each finding names file and line. And the versions that close known holes."""
+"""What the source may not do with what it reads: each finding names file and line. And versions that close known holes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("jepakit", "modalities", "baselines", "benchmark")
 # Tests write the payloads that readers must refuse.
-PAYLOADS = {"tests/test_image_readers.py", "tests/readers.py", "tests/test_hostile_files.py"}
+PAYLOADS = {"tests/test_image_readers.py", "tests/readers_signals.py", "tests/test_hostile_files.py"}
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
 CALLS = {
     "eval", "exec", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "pd.read_pickle",
@@ -87,7 +87,7 @@ def test_the_rule_can_fail(text: str, said: str) -> None:
 
 
 def test_what_is_allowed_is_not_found() -> None:
-    text = "torch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)\nyaml.safe_load(f)\nmodel.eval()\nrun(c, shell=False)"
+    text = "torch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)\nyaml.safe_load(f)\nmodel.eval()\nf(shell=False)"
     assert not list(findings(text))
 
 
