@@ -87,7 +87,7 @@ def test_the_rule_can_fail(text: str, said: str) -> None:
 
 
 def test_what_is_allowed_is_not_found() -> None:
-    text = "torch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)\nyaml.safe_load(f)\nmodel.eval()\nf(shell=False)"
+    text = "torch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)\nyaml.safe_load(f)\nm.eval()\nf(shell=False)"
     assert not list(findings(text))
 
 
