@@ -37,7 +37,8 @@ HEADER = 512  # bytes: half of all changes fall here
 WORDS = (  # what a liar writes into a header
     b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\xff\xff\xff\x7f", b"\x7f\xff\xff\xff",
     b"\xff" * 8, b"\xff\xff\xff\xff\xff\xff\xff\x7f", b"9", b"99999999", b"-1", b"1e308", b"nan", b"inf", b"../../x", b"\n",
-    b",", b"\t", b'"', b"{", b"[", b"%s%n", b"\xe2\x80\xae", b"=1+1", b"/etc/passwd", b"None", b"(", b"\x1f\x8b", b"PK\x03\x04",
+    b",", b"\t", b'"', b"{", b"[", b"%s%n", b"\xe2\x80\xae", b"=1+1", b"/etc/passwd", b"None", b"(",
+    b"\x1f\x8b", b"PK\x03\x04",
 )  # fmt: skip
 KINDS = ("flip", "truncate", "write", "insert", "delete", "duplicate", "splice", "swap", "digits")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import modalities  # noqa: F401 - registers the families of data sets
 import pytest
 from fuzz import Reader, fuzz, verdict
 from guard import watched
 from readers import READERS
+
+import modalities  # noqa: F401 - registers the families of data sets
 
 FAST, SLOW = 5, 60  # inputs for each reader
 # Defects of readers whose code committed rows depend on: a mend makes those rows out of date, so it waits until they are

@@ -1,4 +1,4 @@
-"""Files that mean harm: payloads, bombs and lies, each refused in a sentence; a marker file shows that nothing was executed."""
+"""Files that mean harm: payloads, bombs and lies, each refused in a sentence; a marker file shows that nothing ran."""
 
 from __future__ import annotations
 

@@ -8,19 +8,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-import modalities  # noqa: F401 - registers
+import matplotlib.font_manager  # noqa: F401 - makes its cache folder now, not while folders are watched
 import pytest
 from guard import watched
 from readers import RECORD
 from rich.console import Console
 
+import modalities  # noqa: F401 - registers
 from benchmark import record, request
 from benchmark.leaderboard import cell, escape, rebuild
 from benchmark.report.ids import anchor
-from jepakit.types import UsageError
+from jepakit.types import DataError, UsageError
 from modalities.download import fetch
 from modalities.ecg.ptbxl import read_table
-from jepakit.types import DataError
 
 CLIMBING = ("../../x", "..", "/etc/passwd", "a/../../b", "a\0b", "./x")
 ODD = ("a\u202eb", "a b", "-x", "=1+1", "a\nb", "x" * 300, "")
