@@ -25,7 +25,7 @@ from benchmark.cell import Cell
 from benchmark.grid import Options
 from jepakit.types import UsageError
 
-MODULES = ["benchmark.stress", "baselines", "jepakit.methods", "modalities"]
+MODULES = ["benchmark.grid", "benchmark.plan", "benchmark.leaderboard", "baselines", "jepakit.methods", "modalities"]
 Say = Callable[[str], None]
 
 
@@ -78,6 +78,7 @@ def start(target: Callable[..., None], *words: Any) -> Any:
 
 def kill(cells: Sequence[Cell], options: Options, work: Path, count: int, seed: int, say: Say) -> Tally:
     """Kill the grid ``count`` times in all at random moments, in as many rounds as that takes."""
+    start(time.sleep, 0).join()  # now everything is loaded
     tally, began = Tally(), time.monotonic()
     reference = replace(options, results=work / "undisturbed")
     child = start(run_all, cells, reference)
@@ -156,6 +157,7 @@ def write(results: Path, writers: int, each: int, example: record.Record) -> Tal
 
 
 def _writer(results: Path, number: int, each: int, example: record.Record) -> None:
+    warnings.simplefilter("ignore")  # these records have no predictions
     for seed in range(each):
         name = f"writer-{number}"
         record.save(results, {**example, "method": name, "seed": seed, "key": f"{number:08x}{seed:08x}"})
