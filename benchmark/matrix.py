@@ -165,6 +165,7 @@ FAULTS = (
             "tests/test_eeg_faults.py",
             "tests/test_image_readers.py",
             "tests/test_video_clips.py",
+            "tests/test_fuzz_readers.py",
         ),
     ),
     Fault(
@@ -173,7 +174,12 @@ FAULTS = (
         "refused; nothing executed, nothing written outside the results",
         _in("architecture", "nothing_executes_what_it_reads")
         + _in("leaderboard", "text_cannot_break_out_of_a_cell")
-        + ("tests/test_download.py",),
+        + (
+            "tests/test_download.py",
+            "tests/test_hostile_files.py",
+            "tests/test_hostile_names.py",
+            "tests/test_hostile_source.py",
+        ),
     ),
     Fault(
         16,
@@ -184,7 +190,8 @@ FAULTS = (
             "shuffled_labels_are_at_chance",
             "nothing_of_test_reaches_the_choice",
             "a_probe_that_reads_test_before_it_has_chosen_fails",
-        ),
+        )
+        + ("tests/test_canaries.py",),
     ),
     Fault(
         17,
@@ -231,8 +238,13 @@ FAULTS = (
     Fault(
         22,
         "a node of a cluster is lost",
-        "its cells are run elsewhere",
-        waits="waits for the scale-out over several machines",
+        "its cells go on elsewhere, to the same bits",
+        _in(
+            "engines",
+            "a_node_is_lost_and_its_cell_goes_on_elsewhere",
+            "an_engine_gives_what_one_process_gives_and_survives_a_kill",
+            "a_killed_job_is_tried_three_more_times",
+        ),
     ),
     Fault(
         23,
