@@ -185,13 +185,15 @@ FAULTS = (
         16,
         "leaks between parts",
         "refused, or at chance where labels are dealt at random",
-        _in(
-            "probes",
-            "shuffled_labels_are_at_chance",
-            "nothing_of_test_reaches_the_choice",
-            "a_probe_that_reads_test_before_it_has_chosen_fails",
-        )
-        + ("tests/test_canaries.py",),
+        (
+            *_in(
+                "probes",
+                "shuffled_labels_are_at_chance",
+                "nothing_of_test_reaches_the_choice",
+                "a_probe_that_reads_test_before_it_has_chosen_fails",
+            ),
+            "tests/test_canaries.py",
+        ),
     ),
     Fault(
         17,
