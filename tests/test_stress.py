@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_record import example
 from test_run import make, result, run
 from toybox import TOY, toys
 
@@ -37,7 +36,7 @@ def test_killed_grids_end_with_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_eight_writers_lose_nothing(tmp_path: Path) -> None:
-    tally = stress.write(tmp_path, 8, 50, example())
+    tally = stress.write(tmp_path / "many", 8, 50, run(tmp_path / "one", make(tmp_path / "one")))
     assert (tally.written, tally.expected, tally.wrong) == (400, 400, [])
 
 
