@@ -78,6 +78,8 @@ def test_plan_then_worker_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[s
     """The same board by two ways, byte for byte but for its costs."""
     words = ["toy", "dataset=toy", "method=toy-ae,toy-nan", "preset=smoke", *TINY]
     place = ["--results", str(tmp_path / "a")]
+    assert main(["plan", *words, *place, "--out", str(tmp_path / "cells"), "--dry-run"]) == 0
+    assert "2 to write" in capsys.readouterr().out and not (tmp_path / "cells").exists()
     assert main(["plan", *words, *place, "--out", str(tmp_path / "cells")]) == 0
     assert "2 cells, 0 finished, 2 written" in capsys.readouterr().out
     specs = sorted((tmp_path / "cells").iterdir())
@@ -284,6 +286,8 @@ def test_what_no_cluster_can_hold_is_an_error_and_so_is_a_missing_package(
         assert main([*words, "--engine", "ray" if name == "ray" else "slurm"]) == 3
         assert says in capsys.readouterr().err
     monkeypatch.undo()
+    assert main([*words, "--engine", "slurm-here", "--heartbeat", "1"]) == 3
+    assert "--heartbeat watches processes of this machine" in capsys.readouterr().err
     if shutil.which("srun") is None:
         pytest.importorskip("submitit")
         assert main([*words, "--engine", "slurm"]) == 3

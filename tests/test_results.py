@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import leaderboard, plugin, record
+from benchmark.__main__ import main
 from jepakit.registry import datasets
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -26,6 +27,23 @@ def test_boards_are_written_again_byte_for_byte(tmp_path: Path) -> None:
     for name in DERIVED:
         fresh, kept = (tmp_path / name).read_text(encoding="utf-8"), (RESULTS / name).read_text(encoding="utf-8")
         assert fresh == kept, f"results/{name} is not what the records say; run make board and commit it"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("suite_tabular_quick.csv", ["suite", "tabular"]),
+        (
+            "effect_tabular_tjepa_recipe_tokens_quick.csv",
+            ["effect", "tabular", "method=tjepa", "--setting", "recipe.tokens"],
+        ),
+    ],
+)
+def test_tables_across_data_sets_are_what_the_records_say(name: str, words: list[str], tmp_path: Path) -> None:
+    shutil.copytree(RESULTS / "records" / "tabular", tmp_path / "records" / "tabular")
+    assert main([*words, "--results", str(tmp_path)]) == 0
+    fresh, kept = (tmp_path / name).read_text(encoding="utf-8"), (RESULTS / name).read_text(encoding="utf-8")
+    assert fresh == kept, f"results/{name} is not what the records say; run `python -m benchmark {' '.join(words)}`"
 
 
 def test_every_record_is_whole_and_has_its_predictions() -> None:

@@ -13,6 +13,7 @@ from benchmark import estimate, plan, record, request, spec
 from benchmark.atomic import write_bytes
 from benchmark.engines import drive
 from benchmark.grid import Options
+from jepakit.types import UsageError
 
 ENGINES = ("local", "ray", "slurm", "slurm-here")
 
@@ -34,9 +35,13 @@ def add(run: argparse.ArgumentParser) -> None:
 
 
 def engine(chosen: argparse.Namespace, options: Options, jobs: int | None) -> Callable[[], drive.Engine] | None:
-    """What starts cells elsewhere; None for processes of this machine."""
+    """What starts cells elsewhere; None for processes of this machine. Raises UsageError for what an engine cannot do."""
     if chosen.engine == "local":
         return None
+    if chosen.heartbeat is not None:
+        raise UsageError(
+            "--heartbeat watches processes of this machine; leave it out, the engine sees dead jobs itself"
+        )
     if chosen.engine == "ray":
         from benchmark.engines.on_ray import OnRay
 
@@ -60,10 +65,11 @@ def write_plan(chosen: argparse.Namespace, root: Path, console: Console) -> None
     known = record.load_all(chosen.results, asked.modality)
     guesses = {cell.key: estimate.seconds(cell, known) for cell in todo}
     todo.sort(key=lambda cell: -(guesses[cell.key] or (estimate.weight(cell), 0))[0])
-    for number, cell in enumerate(todo):
+    for number, cell in enumerate([] if chosen.dry_run else todo):
         write_bytes(chosen.out / f"{number:04d}-{cell.method}-{cell.key}.json", spec.text(cell).encode())
     done = len(planned.cells) - len(todo)
-    console.print(f"{len(planned.cells)} cells, {done} finished, {len(todo)} written to {chosen.out}", soft_wrap=True)
+    fate = "to write" if chosen.dry_run else "written"
+    console.print(f"{len(planned.cells)} cells, {done} finished, {len(todo)} {fate} to {chosen.out}", soft_wrap=True)
     if todo:
         console.print(
             f"run them anywhere that sees {chosen.results}: python -m benchmark.worker {chosen.out}/*.json",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,16 +36,25 @@ class Coded:
         return np.asarray(self.model.predict_proba(x))
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One candidate; leaves: most of a tree."""
+
+    regression: bool
+    rate: float
+    leaves: int
+    penalty: float
+    seed: int
+
+
 class Boosters(Probe):
     """The best of eight settings of one library. A subclass makes a model and trains it until ``late`` stops it."""
 
     package: ClassVar[str]
 
-    def trained(
-        self, regression: bool, rate: float, leaves: int, penalty: float, seed: int, early: Any, late: Any
-    ) -> tuple[Any, int]:
+    @abstractmethod
+    def trained(self, one: Setting, early: Any, late: Any) -> tuple[Any, int]:
         """(model, trees in it); early, late: (features, answers) to fit and to stop on."""
-        raise NotImplementedError
 
     def fit(
         self,
@@ -66,7 +77,7 @@ class Boosters(Probe):
         choice: Choice[Any] = Choice(task, val_label, val_record)
         count = class_count(task, train_label)
         for rate, leaves, penalty in itertools.product(RATES, LEAVES, PENALTIES):
-            made, trees = self.trained(regression, rate, leaves, penalty, seed, early, late)
+            made, trees = self.trained(Setting(regression, rate, leaves, penalty, seed), early, late)
             model = made if regression else Coded(made, classes)
             chosen = {"rate": rate, "leaves": leaves, "penalty": penalty, "trees": trees}
             choice.offer(chosen, model, scores(model, val, task, count))
@@ -89,15 +100,13 @@ class LightGBM(Boosters):
 
     package = "lightgbm"
 
-    def trained(
-        self, regression: bool, rate: float, leaves: int, penalty: float, seed: int, early: Any, late: Any
-    ) -> tuple[Any, int]:
+    def trained(self, one: Setting, early: Any, late: Any) -> tuple[Any, int]:
         import lightgbm
 
-        kind = lightgbm.LGBMRegressor if regression else lightgbm.LGBMClassifier
+        kind = lightgbm.LGBMRegressor if one.regression else lightgbm.LGBMClassifier
         model = kind(
-            learning_rate=rate, num_leaves=leaves, reg_lambda=penalty, n_estimators=TREES, random_state=seed, n_jobs=1,
-            deterministic=True, force_row_wise=True, verbose=-1,
+            learning_rate=one.rate, num_leaves=one.leaves, reg_lambda=one.penalty, n_estimators=TREES,
+            random_state=one.seed, n_jobs=1, deterministic=True, force_row_wise=True, verbose=-1,
         )  # fmt: skip
         stop = lightgbm.early_stopping(PATIENCE, verbose=False)
         model.fit(early[0], early[1], eval_X=late[0], eval_y=late[1], callbacks=[stop])
@@ -109,15 +118,13 @@ class XGBoost(Boosters):
 
     package = "xgboost"
 
-    def trained(
-        self, regression: bool, rate: float, leaves: int, penalty: float, seed: int, early: Any, late: Any
-    ) -> tuple[Any, int]:
+    def trained(self, one: Setting, early: Any, late: Any) -> tuple[Any, int]:
         import xgboost
 
-        kind = xgboost.XGBRegressor if regression else xgboost.XGBClassifier
+        kind = xgboost.XGBRegressor if one.regression else xgboost.XGBClassifier
         model = kind(
-            learning_rate=rate, max_leaves=leaves, max_depth=0, grow_policy="lossguide", tree_method="hist",
-            reg_lambda=penalty, n_estimators=TREES, early_stopping_rounds=PATIENCE, random_state=seed, n_jobs=1,
+            learning_rate=one.rate, max_leaves=one.leaves, max_depth=0, grow_policy="lossguide", tree_method="hist",
+            reg_lambda=one.penalty, n_estimators=TREES, early_stopping_rounds=PATIENCE, random_state=one.seed, n_jobs=1,
         )  # fmt: skip
         model.fit(*early, eval_set=[late], verbose=False)
         return model, int(model.best_iteration) + 1
@@ -128,15 +135,13 @@ class CatBoost(Boosters):
 
     package = "catboost"
 
-    def trained(
-        self, regression: bool, rate: float, leaves: int, penalty: float, seed: int, early: Any, late: Any
-    ) -> tuple[Any, int]:
+    def trained(self, one: Setting, early: Any, late: Any) -> tuple[Any, int]:
         import catboost
 
-        kind = catboost.CatBoostRegressor if regression else catboost.CatBoostClassifier
+        kind = catboost.CatBoostRegressor if one.regression else catboost.CatBoostClassifier
         model = kind(
-            learning_rate=rate, depth=round(np.log2(leaves + 1)), l2_leaf_reg=penalty or 3.0, iterations=TREES,
-            random_seed=seed, thread_count=1, allow_writing_files=False, verbose=False,
+            learning_rate=one.rate, depth=round(np.log2(one.leaves + 1)), l2_leaf_reg=one.penalty or 3.0, iterations=TREES,
+            random_seed=one.seed, thread_count=1, allow_writing_files=False, verbose=False,
         )  # fmt: skip
         model.fit(*early, eval_set=late, early_stopping_rounds=PATIENCE)
         return model, int(model.tree_count_)
