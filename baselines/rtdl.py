@@ -8,11 +8,10 @@ Published: tuned, 15 seeds: MLP, ResNet, FT-Transformer: Adult .852 .854 .859, J
 .486 .459 (100,000 dollars).
 Tests: test_methods_tabular.py, test_contracts.py.
 
-The rows exist where rtdl_revisiting_models is installed.
+The rows run where rtdl_revisiting_models is installed.
 """
 
 import importlib
-import importlib.util
 
 import torch
 from jaxtyping import Float
@@ -25,7 +24,6 @@ from jepakit.registry import methods
 from jepakit.table import table_of
 from jepakit.types import Batch, Size, Tokens
 
-INSTALLED = importlib.util.find_spec("rtdl_revisiting_models") is not None
 ROWS = {"mlp": "MLP", "resnet-table": "ResNet", "ft-transformer": "FTTransformer"}
 
 
@@ -85,7 +83,7 @@ def register(name: str, kind: str) -> None:
         needs="table",
         training={"weight_decay": (1e-5, 1e-5), "betas": (0.9, 0.999)},
         space={"train.warmup": (0.02, 0.4, "log")},
-        extra="rtdl_revisiting_models",
+        extra="rtdl_revisiting_models>=0.0.2",
     )
     def network(modality: Modality, size: Size) -> Supervised:
         """End-to-end training on the labels."""
@@ -93,8 +91,4 @@ def register(name: str, kind: str) -> None:
 
 
 for _name, _kind in ROWS.items():
-    if INSTALLED:
-        register(_name, _kind)
-    else:
-        remedy = ".venv/bin/pip install 'rtdl_revisiting_models>=0.0.2'"
-        methods.absent(_name, f"it is a row of rtdl_revisiting_models; install it with {remedy}")
+    register(_name, _kind)

@@ -150,7 +150,7 @@ def is_embedded(name: str) -> bool:
 def _methods(text: str) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(text.split(",")))
     for name in chosen:
-        methods[name]
+        methods.ready(name)
     return chosen
 
 

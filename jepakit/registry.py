@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import importlib.util
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,13 +46,17 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Names → entries, filled by decorators at import time."""
+    """Names → entries, filled by decorators at import time.
+
+    An entry may say the fact ``extra``: the requirement of an optional package, such as ``"braindecode>=1.8"``. Where that
+    package is missing the entry is still found by its name, so that its records can be read, ranked and checked, but it is
+    left out of lists, and making it raises UsageError with the command that installs the package.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, Entry[T]] = {}
         self._families: dict[str, Callable[[str], T]] = {}
-        self._absent: dict[str, str] = {}
 
     def register(self, name: str, **info: Any) -> Callable[[T], T]:
         """Decorator: ``@methods.register("ecgjepa", family="jepa")``.
@@ -58,7 +65,7 @@ class Registry(Generic[T]):
         """
 
         def decorate(make: T) -> T:
-            entry = Entry(name, make, info)
+            entry = Entry(name, make if self._installed(info) else self._refusing(name, make, info["extra"]), info)
             old = self._entries.get(name)
             if old is not None and old.source != entry.source:
                 raise UsageError(f"{self.kind} '{name}' is already defined in {old.source.name}; choose another name")
@@ -79,19 +86,35 @@ class Registry(Generic[T]):
 
         return decorate
 
-    def absent(self, name: str, remedy: str) -> None:
-        """A name that is known but whose optional package is missing: asking for it raises UsageError with ``remedy``."""
-        self._absent[name] = remedy
+    def ready(self, name: str) -> Entry[T]:
+        """The entry, if it can be made here. Raises UsageError for an unknown name and for a missing optional package."""
+        entry = self[name]
+        if not self._installed(entry.info):
+            raise self._lacks(name, entry.info["extra"])
+        return entry
+
+    @staticmethod
+    def _installed(info: Mapping[str, Any]) -> bool:
+        package = re.match(r"\w+", str(info.get("extra") or ""))
+        return package is None or importlib.util.find_spec(package.group()) is not None
+
+    def _lacks(self, name: str, extra: str) -> UsageError:
+        return UsageError(f"{self.kind} '{name}' is not installed: it needs {extra}; .venv/bin/pip install '{extra}'")
+
+    def _refusing(self, name: str, make: T, extra: str) -> T:
+        @functools.wraps(make)  # type: ignore[arg-type]
+        def refuse(*_: Any, **__: Any) -> None:
+            raise self._lacks(name, extra)
+
+        return refuse  # type: ignore[return-value]
 
     def __getitem__(self, name: str) -> Entry[T]:
         if name in self._entries:
             return self._entries[name]
-        if name in self._absent:
-            raise UsageError(f"{self.kind} '{name}' is not installed: {self._absent[name]}")
         for prefix, make in self._families.items():
             if name.startswith(prefix) and name != prefix:
                 return Entry(name, make(name.removeprefix(prefix)))
-        raise did_you_mean(self.kind, name, list(self._entries))
+        raise did_you_mean(self.kind, name, list(self))
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or any(
@@ -99,11 +122,15 @@ class Registry(Generic[T]):
         )
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self.names())
 
     def names(self, **info: Any) -> list[str]:
-        """Registered names in registration order, only those whose facts match ``info``."""
-        return [n for n, e in self._entries.items() if all(e.info.get(k) == v for k, v in info.items())]
+        """Names that can be made here, in registration order, only those whose facts match ``info``."""
+        return [
+            name
+            for name, entry in self._entries.items()
+            if self._installed(entry.info) and all(entry.info.get(key) == value for key, value in info.items())
+        ]
 
 
 # (Modality, Size, **settings) -> Objective. Facts: family ("jepa" | "mae" | "contrastive" | "supervised" | "reference"),
