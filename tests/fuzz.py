@@ -141,7 +141,8 @@ def verdict(reader: Reader, folder: Path, written: Sequence[Path], home: Path) -
             result = reader.read(folder)
     except UsageError as error:
         said = str(error)
-        if not any(path.name in said or path.stem in said for path in (*written, folder)):
+        told = [name for path in written for name in (path.name, path.stem, path.parent.name)]
+        if not any(name in said for name in (*told, folder.name)):
             text = f"names no file: {said[:160]!r}"
         elif len(said) > LONGEST:
             text = f"says too much: {said[:160]!r}"

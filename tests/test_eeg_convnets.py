@@ -23,7 +23,8 @@ def test_without_the_extra_there_are_no_such_rows_and_asking_for_one_names_it() 
         "import sys, importlib.util as u; find = u.find_spec;"
         "u.find_spec = lambda name, *a: None if name == 'braindecode' else find(name, *a);"
         "import baselines; from jepakit.registry import methods;"
-        "print(sorted({'shallow', 'eegnet', 'tangent'} & set(methods))); print(methods['eegnet'].info['family']); methods.ready('eegnet')"
+        "print(sorted({'shallow', 'eegnet', 'tangent'} & set(methods)));"
+        "print(methods['eegnet'].info['family']); methods.ready('eegnet')"
     )
     done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "['tangent']\nsupervised"

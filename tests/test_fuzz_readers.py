@@ -19,18 +19,6 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "audio/esc50.csv": (r"gives an array of objects",),
     "ecg/ludb.csv": (r"inhomogeneous shape", r"unsupported operand"),
     "eeg/fif": (r"took more than", r"numbers that are none"),
-    "lidar/crowns.csv": (r"inhomogeneous shape", r"'NoneType' object", r"could not convert string", r"'vertices' must be",
-                         r"invalid literal", r"numbers that are none"),
-    "lidar/las": (r"took more than", r"numbers that are none", r"MemoryError", r"died of signal"),
-    "lidar/laz": (r"took more than", r"numbers that are none", r"MemoryError", r"died of signal"),
-    "tabular/adult": (r"Can only use \.str", r"Input contains NaN", r"names no file"),
-    "tabular/csv": (r"names no file",),
-    "tabular/npy": (r"TokenError",),
-    "tabular/parquet": (r"names no file",),
-    "video/avi": (r"no attribute 'width'",),
-    "video/index.csv": (r"KeyError: 'path'",),
-    "video/lists": (r"embedded null byte",),
-    "video/mp4": (r"no attribute 'width'",),
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,12 +35,29 @@ def read_crowns(folder: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}); {REMEDY}") from error
     missing = [name for name in FIELDS if not rows or name not in rows[0]]
     if missing:
         raise DataError(f"{path} has no crown or no column '{missing[0]}'; {REMEDY}")
+    for number, row in enumerate(rows, 2):
+        try:
+            sound = (
+                len(outline_of(row)) > 2 and 0 <= int(row["fold"]) < FOLDS and np.isfinite(float(row["height"] or 0))
+            )
+        except (ValueError, TypeError, AttributeError):  # a short line has None for what it lacks
+            sound = False
+        if not sound or not row["plot"] or "/" in row["plot"] or row["site"] not in SITES or not row["genus4"]:
+            raise DataError(f"line {number} of {path} is no crown with an outline, a fold and a height; {REMEDY}")
     return rows
+
+
+def outline_of(row: Mapping[str, str]) -> np.ndarray:
+    """The outline (k, 2) of a crown in metres. Raises ValueError for other text."""
+    found = np.array([[float(word) for word in pair.split()] for pair in row["crown_xy"].split(";")])
+    if found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
+        raise ValueError
+    return found
 
 
 def clip(points: np.ndarray, classes: np.ndarray, outline: np.ndarray) -> np.ndarray:
@@ -66,8 +84,7 @@ def _crowns(folder: Path) -> tuple[list[dict[str, str]], list[np.ndarray]]:
     for row in rows:
         if row["plot"] not in plots:
             plots[row["plot"]] = read_las(folder / "LAS" / f"{row['plot']}.las", REMEDY)
-        outline = np.array([[float(word) for word in pair.split()] for pair in row["crown_xy"].split(";")])
-        clouds.append(clip(*plots[row["plot"]], outline))
+        clouds.append(clip(*plots[row["plot"]], outline_of(row)))
     return rows, clouds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tokenize
 from pathlib import Path
 from typing import ClassVar
 
@@ -43,8 +44,17 @@ class Filed(TabularModality):
         """One array of numbers. Raises DataError for a file that is none."""
         try:
             return np.asarray(np.load(path, allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:  # a header is python text
             raise DataError(f"{path} cannot be read as an array ({error}); {cls.remedy()}") from None
+
+    @classmethod
+    def held_out(cls, frame: pd.DataFrame, share: float, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The rows without and with a seeded share of every class. Raises DataError where a class has one row."""
+        try:
+            train, val = train_test_split(frame, test_size=share, random_state=SEED, stratify=frame[cls.target])
+        except ValueError as error:
+            raise DataError(f"{path} has too few rows of a class to hold some out ({error}); {cls.remedy()}") from None
+        return train, val
 
 
 @datasets.register("tabular/adult")
@@ -73,13 +83,11 @@ class Adult(Filed):
                 )
             except (OSError, ValueError) as error:
                 raise DataError(f"{folder / name} cannot be read as a table ({error}); {cls.remedy()}") from None
-            frame["income"] = frame["income"].str.rstrip(".")
-            if set(frame["income"].dropna()) != {"<=50K", ">50K"}:
+            frame["income"] = frame["income"].astype(str).str.rstrip(".")
+            if set(frame["income"]) != {"<=50K", ">50K"}:
                 raise DataError(f"{folder / name} has other answers than <=50K and >50K; {cls.remedy()}")
             read[name] = frame
-        train, val = train_test_split(
-            read["adult.data"], test_size=0.2, random_state=SEED, stratify=read["adult.data"]["income"]
-        )
+        train, val = cls.held_out(read["adult.data"], 0.2, folder / "adult.data")
         return {"train": train, "val": val, "test": read["adult.test"]}
 
 
@@ -139,8 +147,7 @@ class Jannis(Arrays):
     @classmethod
     def frames(cls, root: Path | None) -> dict[str, pd.DataFrame]:
         folder = cls.folder(root)
-        known = cls.part(folder, "val")
-        train, val = train_test_split(known, test_size=0.25, random_state=SEED, stratify=known[cls.target])
+        train, val = cls.held_out(cls.part(folder, "val"), 0.25, folder / "y_val.npy")
         return {"train": train, "val": val, "test": cls.part(folder, "test")}
 
 

@@ -69,6 +69,8 @@ def read_clip(path: Path, frames: int, side: int, remedy: str) -> tuple[np.ndarr
             if not file.streams.video:
                 raise DataError(f"{path} has no video stream; {remedy}")
             claimed = file.streams.video[0]
+            if claimed.codec_context is None:
+                raise DataError(f"no decoder here reads the video stream of {path}; {remedy}")
             if not 0 < claimed.width <= LARGEST or not 0 < claimed.height <= LARGEST:
                 raise DataError(f"the header of {path} claims {claimed.width} × {claimed.height} pixels; {remedy}")
             times, promised = _times(file), int(claimed.frames)

@@ -98,6 +98,8 @@ def table(path: Path, remedy: str) -> list[dict[str, str]]:
         raise DataError(f"{path} cannot be read ({error}); {remedy}") from error
     home: dict[str, str] = {}
     for number, row in enumerate(rows, 2):
+        if not row.get("path") or "\0" in row["path"]:
+            raise DataError(f"line {number} of {path} names no clip; {remedy}")
         if row.get("label") not in {"0", "1"} or row.get("split") not in PARTS or not row.get("source_video"):
             raise DataError(f"line {number} of {path} has no label 0 or 1, part or source video; {remedy}")
         if home.setdefault(row["source_video"], row["split"]) != row["split"]:

@@ -121,7 +121,7 @@ def _by_lists(folder: Path, remedy: str) -> list[Listed]:
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{folder / name} cannot be read ({error}); {remedy}") from error
         for line in filter(None, (line.strip() for line in lines)):
-            path = folder / line.split()[0]
+            path = folder / line.split()[0].replace("\0", "")
             if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
                 raise DataError(f"{folder} lacks {line.split()[0]}, which {name} lists; {remedy}")
             group = re.search(r"_g(\d+)_", path.name)
