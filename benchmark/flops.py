@@ -112,9 +112,8 @@ def _encode(objective: Objective, modality: Modality) -> float:
     data = modality.data("train")
     few = modality.windows(data.take(np.arange(min(ROWS, len(data)))))
     batch = few.batch(torch.arange(min(ROWS, len(few))))
-    encoder = (
-        objective.encoder().eval().requires_grad_(False)
-    )  # torch's module tracker fails on views of parameters else
+    # Without gradients, also because torch's module tracker fails on views of parameters in inference mode.
+    encoder = objective.encoder().eval().requires_grad_(False)
     with torch.inference_mode(), counting() as counter:
         encoder.embed(Batch(batch.x, {}, batch.extra))
     return counter.get_total_flops() / (len(batch) * 1e9)
