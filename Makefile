@@ -19,7 +19,7 @@ PEER_PINS := lightly==1.6.0 stable-pretraining==0.1.8
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help bench hpo ls board report data bench-overhead bench-probes bench-peers planted test test-slow lint format types clean
+.PHONY: help bench gpu-boards hpo ls board report data bench-perf bench-perf-check bench-probes bench-peers planted test test-slow lint format types clean
 
 help: ## this list
 	@echo "jepakit: JEPAs, masked autoencoders, contrastive and reference rows under one protocol"
@@ -36,6 +36,16 @@ bench: $(if $(MODALITY),$(RUNTIME)) ## run a board: MODALITY=ecg (and what is li
 	@$(PY) -m benchmark run '$(MODALITY)' $(if $(DATASET),'dataset=$(DATASET)') $(if $(METHODS),'method=$(METHODS)') \
 	  $(if $(SEEDS),'seeds=$(SEEDS)') $(if $(PRESET),'preset=$(PRESET)') $(if $(JOBS),'jobs=$(JOBS)') \
 	  $(ARGS) $(if $(DATA),--data '$(DATA)')
+
+# Real data sets, the most informative first; what was finished is not run again, so an interrupted run goes on.
+GPU_BOARDS := ecg/mitbih ecg/ludb image/cifar10_jpeg eeg/eegmat-folds audio/esc10-folds audio/fsdd-folds tabular/adult \
+  tabular/california_housing tabular/jannis_subset lidar/ign_building_bev lidar/idtrees_neon-folds video/surveillance_fight-folds
+
+gpu-boards: $(RUNTIME) ## the full preset on every real data set, three seeds, on a GPU (ARGS=--calibrate: only a forecast)
+	@set -e; for board in $(GPU_BOARDS); do echo "== $$board"; \
+	  $(PY) -m benchmark run "$${board%%/*}" "dataset=$${board#*/}" preset=full seeds=$(or $(SEEDS),3) \
+	    $(if $(METHODS),'method=$(METHODS)') --device $(or $(DEVICE),cuda) $(ARGS) $(if $(DATA),--data '$(DATA)') \
+	    || [ $$? -eq 2 ]; done
 
 hpo: $(if $(MODALITY),$(RUNTIME)) ## tune every method equally: MODALITY=ecg TRIALS=8 (and what bench takes, without SEEDS)
 	@$(if $(MODALITY),,echo "say which modality: make hpo MODALITY=ecg" >&2; exit 2)
@@ -56,8 +66,12 @@ data: $(if $(MODALITY),$(RUNTIME)) ## fetch the open data sets of MODALITY=ecg i
 	@$(if $(MODALITY),,echo "say which modality: make data MODALITY=ecg" >&2; exit 2)
 	@$(PY) -m modalities.download '$(MODALITY)' $(if $(DATASET),'$(DATASET)') $(if $(DATA),--data '$(DATA)') $(ARGS)
 
-bench-overhead: $(RUNTIME) ## what a training step costs beside the objective itself
-	@$(PY) -m benchmark.overhead $(ARGS)
+bench-perf: $(RUNTIME) ## what a step costs per method and modality, and how it grows with samples, tokens, width (half an hour)
+	@$(PY) -m benchmark.perf steps $(ARGS)
+	@$(PY) -m benchmark.perf scaling
+
+bench-perf-check: $(RUNTIME) ## is a step slower than the committed table says? (a minute)
+	@$(PY) -m benchmark.perf check $(ARGS)
 
 bench-probes: $(RUNTIME) ## what a path of penalties costs: ridge and logistic probes against scikit-learn
 	@$(PY) -m benchmark.bench_probes $(ARGS)

@@ -52,6 +52,7 @@ from benchmark.grid import Interrupted, Options
 from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
 from benchmark.report import commands as reports
+from jepakit.pretrain import hardware
 from jepakit.registry import datasets, did_you_mean
 from jepakit.types import UsageError
 
@@ -214,6 +215,7 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     asked = request.parse(chosen.words)
     results: Path = chosen.results
     options, asked_jobs = _options(chosen, asked, root)
+    chosen.dry_run |= chosen.calibrate
     if not chosen.dry_run:
         record.preflight(results)
     planned = plan.plan(asked, root, results, remember=not chosen.dry_run, device=chosen.device, threads=chosen.threads)
@@ -222,8 +224,11 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device)
     announce.header(asked, planned, len(todo), jobs, root, console)
     if chosen.dry_run:
-        announce.dry_run(planned, cached, results, jobs, console)
+        device = hardware()[0] if chosen.device == "auto" else chosen.device
+        announce.dry_run(planned, cached, results, jobs, console, device, calibrate=chosen.calibrate)
         return OK
+    if chosen.engine == "local":
+        grid.present(chosen.device)
     if not planned.cells:
         raise UsageError("no method can run on this data set; see the reasons above or name one with method=…")
     planned.modalities.clear()  # workers load their own

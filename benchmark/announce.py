@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import estimate, folds, listing, plan, record, request
+from benchmark import estimate, folds, forecast, listing, plan, record, request
 from benchmark.progress import score_line
 from jepakit.registry import datasets
 
@@ -36,27 +36,59 @@ def header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int, 
         say(f"skipped {what}: {escape(why)}")
 
 
-def dry_run(planned: plan.Plan, cached: dict[int, Any], results: Path, jobs: int, console: Console) -> None:
-    """The cells of a plan: which are finished, which would go on from a checkpoint, and how long the rest takes."""
-    known = record.load_all(results)
+def dry_run(
+    planned: plan.Plan,
+    cached: dict[int, Any],
+    results: Path,
+    jobs: int,
+    console: Console,
+    device: str,
+    *,
+    calibrate: bool,
+) -> None:
+    """The cells of a plan: which are finished, which would go on from a checkpoint, and what the rest takes.
+
+    ``device``: what the cells will run on; records of another kind of device foretell nothing. ``calibrate``: take a few
+    steps there of every row that never ran on it.
+    """
+    known = [one for one in record.load_all(results) if one["cost"].get("device", device) == device]
+    rates: dict[tuple[str, str, str, str], forecast.Rate] = {}
+    if calibrate:
+        unseen = [
+            cell
+            for i, cell in enumerate(planned.cells)
+            if cached[i] is None and (estimate.seconds(cell, known) or (0, ""))[1] != "measured"
+        ]
+        with console.status("a few steps of every row") as status:
+            rates = forecast.calibrate(unseen, planned.modalities, device, status.update)
     made = listing.table("cells", "data set", "method", "seed", "steps", "key", "state", "time")
-    total, unknown = 0.0, 0
+    found: list[forecast.Forecast] = []
     for i, cell in enumerate(planned.cells):
         one = cached[i]
-        guess = estimate.seconds(cell, known)
         if one is not None:
             state, time = f"cached: {score_line(one)}", ""
         else:
             started = (results / ".runs" / cell.key / "last.ckpt").exists()
-            state, time = "resumes" if started else "to run", "unknown"
-            if guess:
-                total += guess[0]
-                time = estimate.clock(guess[0]) + (" (scaled)" if guess[1] == "scaled" else "")
-            else:
-                unknown += 1
+            found.append(forecast.forecast(cell, known, results, rates.get(forecast.row(cell))))
+            state, time = "resumes" if started else "to run", estimate.clock(found[-1].seconds)
+            time += f" ({found[-1].how})" if found[-1].how in ("scaled", "calibrated") else ""
         made.add_row(cell.name, cell.method, str(cell.seed), str(cell.training.steps), cell.key, escape(state), time)
     console.print(made)
-    more = f" and {unknown} cells of unknown length" if unknown else ""
-    console.print(
-        f"estimated time: {estimate.clock(total / jobs) if total or not unknown else 'unknown'}{more} with {jobs} jobs"
-    )
+    for line in _needs(found, jobs):
+        console.print(line)
+
+
+def _needs(found: list[forecast.Forecast], jobs: int) -> list[str]:
+    """Time, memory and disk of all cells to run, in a line each."""
+    times = [one.seconds for one in found if one.seconds is not None]
+    unknown = len(found) - len(times)
+    more = f" and {unknown} cells of unknown length (--calibrate takes a few steps of each row)" if unknown else ""
+    time = estimate.clock(forecast.together(sorted(times, reverse=True), jobs) if times or not unknown else None)
+    lines = [f"estimated time: {time}{more} with {jobs} jobs"]
+    peaks = sorted((one.memory_mib for one in found if one.memory_mib is not None), reverse=True)[:jobs]
+    sizes = [one.disk_mib for one in found if one.disk_mib is not None]
+    if peaks:
+        lines.append(f"estimated memory: {sum(peaks) / 1024:.1f} GiB, {len(peaks)} cells at a time")
+    if sizes:
+        lines.append(f"estimated disk: {sum(sizes):.0f} MiB of records, predictions and encoders")
+    return lines

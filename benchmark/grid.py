@@ -71,6 +71,15 @@ def choose_jobs(asked: int | None, cells: int, device: str) -> int:
     return max(1, min(asked, cells))
 
 
+def present(device: str) -> None:
+    """Raises UsageError where this machine has no such device."""
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if device in there and not there[device]():
+        raise UsageError(
+            f"this machine has no {device} device that torch can use; leave --device out, or use --device cpu"
+        )
+
+
 def gpus(device: str) -> list[str]:
     """The names under which CUDA shows the GPUs that processes share in turn; none where cells run on something else."""
     if device == "auto":

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from toybox import TINY, TOY, toys
 
 from benchmark import record, request
@@ -73,6 +74,21 @@ def test_dry_run_tells_what_is_cached_and_how_long_the_rest_takes(
     assert "estimated time" in out
     assert "unknown" not in out
     assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = "mps" if not torch.backends.mps.is_available() else "cuda"
+    assert main([*board(tmp_path, "method=toy-ae", "seeds=1"), "--device", missing]) == 3
+    assert f"no {missing} device" in capsys.readouterr().err
+
+
+def test_a_calibrated_dry_run_tells_the_time_of_rows_that_never_ran(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*board(tmp_path, "method=toy-ae", "seeds=1"), "--calibrate"]) == 0
+    out = capsys.readouterr().out
+    assert "(calibrated)" in out and "estimated time" in out and "unknown" not in out
+    assert not (tmp_path / "r").exists(), "a dry run leaves nothing behind"
 
 
 WRONG = [

@@ -1,0 +1,89 @@
+"""Forecasts of a run: from this row's records, else from a few steps, else from other rows; sums by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import announce, forecast, plan, plugin, request
+from benchmark.cell import Cell
+
+plugin.everything()
+RATE = forecast.Rate(step_s=0.1, memory_mib=700.0, parameters=1_000_000)
+
+
+def cell(method: str = "ijepa", seed: int = 0) -> Cell:
+    return plan.plan(
+        request.parse(["ecg", f"method={method}", "preset=smoke", f"seed={seed}"]), None, Path("none")
+    ).cells[0]
+
+
+def finished(of: Cell, wall: float, trained: float, peak: float) -> dict[str, Any]:
+    size = {"dim": of.size.dim, "depth": of.size.depth}
+    training = {"steps": of.training.steps, "batch_size": of.training.batch_size}
+    return {
+        "modality": "ecg", "dataset": of.dataset, "method": of.method, "preset": of.preset, "variant": of.variant,
+        "status": "ok", "family": "jepa", "key": of.key, "identity": {"training": training, "size": size},
+        "cost": {"wall_s": wall, "pretrain_s": trained, "peak_rss_mib": peak, "params_m": 0.5},
+    }  # fmt: skip
+
+
+def test_the_longest_cells_come_first_and_the_last_one_ends_the_run() -> None:
+    assert forecast.together([], 2) == 0
+    assert forecast.together([5, 4, 3, 3], 2) == 8  # 5 + 3 and 4 + 3
+    assert forecast.together([5, 1], 4) == 5
+
+
+def test_a_row_that_ran_is_forecast_from_its_own_records(tmp_path: Path) -> None:
+    one = finished(cell(), wall=20, trained=15, peak=900)
+    found = forecast.forecast(cell(seed=1), [one], tmp_path, RATE)
+    assert (found.seconds, found.how, found.memory_mib) == (20, "measured", 900)
+
+
+def test_a_row_that_never_ran_is_forecast_from_a_few_steps(tmp_path: Path) -> None:
+    """15 steps of 0.1 s, and the 5 s that another row of the data set spent beside training; 4 MB of weights."""
+    other = finished(cell("mae"), wall=20, trained=15, peak=900)
+    found = forecast.forecast(cell(), [other], tmp_path, RATE)
+    assert (found.seconds, found.how, found.memory_mib) == (pytest.approx(6.5), "calibrated", 700)
+    assert found.disk_mib == pytest.approx(4e6 / 2**20)
+
+
+def test_without_steps_it_is_scaled_and_without_anything_unknown(tmp_path: Path) -> None:
+    other = finished(cell("mae"), wall=20, trained=15, peak=900)
+    assert forecast.forecast(cell(), [other], tmp_path).how == "scaled"
+    assert forecast.forecast(cell(), [], tmp_path) == forecast.Forecast(None, "unknown", None, None)
+
+
+def test_records_and_predictions_on_disk_are_counted(tmp_path: Path) -> None:
+    one = finished(cell(), wall=20, trained=15, peak=900)
+    folder = tmp_path / "records" / "ecg" / cell().dataset / "ijepa"
+    folder.mkdir(parents=True)
+    (folder / f"{one['key']}.json").write_bytes(bytes(2**20))
+    (folder / f"{one['key']}.npz").write_bytes(bytes(2**20))
+    found = forecast.forecast(cell(seed=1), [one], tmp_path)
+    assert found.disk_mib == pytest.approx(2 + 4 * 0.5e6 / 2**20)
+
+
+def test_calibration_takes_steps_of_every_row_once_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    planned = plan.plan(
+        request.parse(["ecg", "method=mae,lejepa", "preset=smoke", "seeds=2"]), None, tmp_path, remember=False
+    )
+    told: list[str] = []
+    rates = forecast.calibrate(planned.cells, planned.modalities, "cpu", told.append)
+    assert len(told) == len(rates) == 2 and list(tmp_path.iterdir()) == []
+    for one in planned.cells:
+        rate = rates[forecast.row(one)]
+        assert rate.step_s > 0 and rate.memory_mib > 0 and rate.parameters > 1000
+
+
+def test_what_a_run_needs_is_said_in_three_lines() -> None:
+    found = [forecast.Forecast(60, "measured", 1024, 2), forecast.Forecast(90, "calibrated", 2048, 3),
+             forecast.Forecast(None, "unknown", None, None)]  # fmt: skip
+    time, memory, disk = announce._needs(found, 2)
+    assert time.startswith("estimated time: 1 min 30 s and 1 cells of unknown length") and "2 jobs" in time
+    assert "3.0 GiB" in memory and "5 MiB" in disk
