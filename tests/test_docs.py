@@ -6,7 +6,7 @@ A comment before a fenced block says how it is checked:
     <!-- test: dry -->          every line is run with --dry-run
     <!-- test: read -->         every line is run on a copy of the committed records of its modality
     <!-- test: save NAME.py --> the text is written to NAME.py
-    <!-- test: run -->          every line is run beside the saved files (``run with ecg/mine``: and a made-up data set)
+    <!-- test: run -->          every line is run beside examples/ and the saved files (``run with ecg/mine``: and data)
 
 A bash or python block without such a comment is an error, so that nothing is shown which nobody tried.
 """
@@ -162,6 +162,7 @@ def test_shown_files_run(block: Block, tmp_path: Path) -> None:
         if other.how.startswith("save "):
             assert len(other.text.splitlines()) <= 45, "an example that does not fit on a screen"
             (tmp_path / other.how.removeprefix("save ")).write_text(other.text, encoding="utf-8")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     if block.how == "run with ecg/mine":
         write_mine(tmp_path / "data" / "ecg" / "mine")
     for words in block.lines:
