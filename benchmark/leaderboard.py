@@ -226,6 +226,8 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
             name += " (stale)"
         if fewer_trials(line, main):
             name += " ‡"
+        if line.verified is False:
+            name += " (≠ its predictions)"
         cells = [
             _text(line.rank, "d"), line.tie_group, name, *(_score(by_row[m].get(key)) for m in measures),
             around(line.normalised, line.normalised_lo, line.normalised_hi, ".2f"),

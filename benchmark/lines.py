@@ -13,7 +13,7 @@ import numpy as np
 from benchmark import metrics, stats, tuned
 from benchmark.compare import Difference, compare, difference
 from benchmark.normalised import normalised
-from benchmark.predictions import Store
+from benchmark.predictions import Store, tolerance
 from benchmark.stats import Resampled, Run
 
 Record = Mapping[str, Any]
@@ -37,7 +37,8 @@ class Line:
     d_random, d_best_baseline: paired difference to the untrained encoder and to the best row of the families mae and
     contrastive, in the metric's own direction. collapse_step: mean over the seeds that collapsed. p_holm, tie_group:
     ``benchmark.compare``; normalised: ``benchmark.normalised``. pareto: no other ranked row is at least as good in score
-    and pflops and better in one. hpo_trials: of the search whose settings the row uses.
+    and pflops and better in one. hpo_trials: of the search whose settings the row uses. verified: the stored predictions,
+    read for the interval, give the scores of the records; None where some are not stored.
 
     On a board of folds a score is the mean over folds, n_seeds counts the seeds that have every fold, and what a cell
     costs or diagnoses is the mean over cells, one per seed and fold. status_counts then says what is missing:
@@ -97,6 +98,7 @@ class Line:
     stale: bool
     reference: bool
     nuisance: bool
+    verified: bool | None
 
 
 @dataclass(frozen=True, order=True)
@@ -202,12 +204,34 @@ def lines_of(
             except ValueError as error:
                 warnings.warn(f"no interval for {row.method} on {place[0]}/{measure.task}: {error}", stacklevel=2)
         line = _line(measure, row, [seed.value for seed in seeds.values()], around, place)
+        if not measure.extra:
+            line = replace(line, verified=_verified(seeds, folds, sampled.get(row.name), metric))
         lines.append(replace(line, status_counts=_said(line.status_counts, len(seeds), short, row.folds)))
     sign = -1 if metric.higher_is_better else 1
     lines.sort(key=lambda x: (x.reference, x.stale, x.mean is None, sign * (x.mean or 0.0), x.method, x.variant))
     if labels:
         lines.append(_chance(measure, float(np.mean([metric.chance(one) for one in labels])), place))
     return _placed(_related(lines, sampled, metric), sampled, metric), sampled
+
+
+def _verified(
+    seeds: Mapping[int, Seed], folds: Sequence[Sequence[Run | None]], row: Resampled | None, metric: metrics.Metric
+) -> bool | None:
+    """Whether the predictions give every score; ``folds`` as ``runs_of``, ``row`` their bootstrap where it was possible."""
+    runs = [[run for run in fold if run is not None] for fold in folds]
+    if not runs or any(len(found) != len(seeds) for found in runs):
+        return None
+    try:
+        values = (
+            row.by_fold()
+            if row is not None
+            else np.array([[metric(labels, predictions) for labels, predictions, _ in fold] for fold in runs]).T
+        )
+    except (ValueError, IndexError):  # arrays that do not fit each other
+        return False
+    written = np.array([seed.scores for seed in seeds.values()])
+    allowed = np.array([[tolerance(predictions) for _, predictions, _ in fold] for fold in runs]).T
+    return bool((np.abs(values - written) <= allowed).all())
 
 
 def _said(statuses: str, whole: int, short: Mapping[int, int], folds: int) -> str:
@@ -353,7 +377,7 @@ def _blank(measure: Measure, method: str, family: str, place: Place) -> Line:
         rank=None, method=method, variant="", family=family, dataset=dataset, preset=preset, data=data, budget=budget,
         task=measure.task, probe=measure.probe, metric=measure.metric, n_seeds=0, tie_group="", device="", precision="",
         pareto=None, augmentation="", hpo_trials=0, status_counts="", stale=False, reference=False,
-        nuisance=measure.nuisance, **numbers,
+        nuisance=measure.nuisance, verified=None, **numbers,
     )  # fmt: skip
 
 

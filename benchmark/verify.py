@@ -18,11 +18,8 @@ import numpy as np
 
 from benchmark import folds, metrics, record, stats
 from benchmark.board import Board, Line, Measure, Record, Stale, boards, published, row_variant
-from benchmark.predictions import Store
+from benchmark.predictions import EXACT, Store, tolerance
 from jepakit.types import UsageError
-
-# A score of float16 logits may order near ties otherwise than the logits did; everything else is exact but for rounding.
-EXACT, ROUNDED = 1e-6, 2e-3
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def verify(results: Path, words: Sequence[str], stale: Stale | None = None) -> l
         except (record.CorruptRecord, OSError) as error:
             checks.append(Check(f"{name} {path.stem}, checksum of the record ({error})", 0.0, 1.0))
             continue
-        checks += list(_scores(results, one))
+        checks += list(scores(Store(results, {one["key"]: one}), one))
         keys.setdefault(one["modality"], set()).add(one["key"])
     for modality in sorted(keys):
         known = [one for one in record.load_all(results, modality) if published(one)]
@@ -103,9 +100,8 @@ def _preset(path: Path) -> str:
         return ""
 
 
-def _scores(results: Path, one: Record) -> Iterator[Check]:
-    """Every score of a record."""
-    store = Store(results, {one["key"]: one})
+def scores(store: Store, one: Record) -> Iterator[Check]:
+    """Every score of a record against its predictions in ``store``."""
     for score in one["scores"]:
         what = f"{one['method']}/{one['dataset']} {one['key']} seed {one['seed']} {score['task']} {score['probe']} "
         value, tolerance = _recomputed(store, one["key"], score["task"], score["probe"], score["metric"])
@@ -121,8 +117,7 @@ def _recomputed(store: Store, key: str, task: str, probe: str, metric: str) -> t
         value = metrics.get(metric)(labels, predictions)
     except (ValueError, IndexError):  # arrays that do not fit each other
         return None, EXACT
-    rounded = predictions.dtype == np.float16
-    return (value if math.isfinite(value) else None), ROUNDED if rounded else EXACT
+    return (value if math.isfinite(value) else None), tolerance(predictions)
 
 
 def _written(path: Path) -> dict[tuple[str, ...], list[dict[str, str]]]:
@@ -175,7 +170,7 @@ def _board(
                 continue
             runs = found[name]
             around = stats.resample_folds(runs, metrics.get(measure.base)).interval() if runs else None
-            wide = ROUNDED if runs and runs[0][0][1].dtype == np.float16 else EXACT
+            wide = tolerance(runs[0][0][1]) if runs else EXACT
             for column, value in zip(("mean", "ci95_lo", "ci95_hi"), around or (None, None, None), strict=True):
                 finite = value if value is not None and math.isfinite(value) else None
                 yield Check(what + column, _number(row[column]), finite, wide + 0.5e-4)

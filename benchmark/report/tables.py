@@ -165,6 +165,8 @@ def _marks(line: Line, lines: Sequence[Line]) -> Iterable[tuple[str, str]]:
         yield "◆", "nothing is better for as few FLOPs"
     if fewer_trials(line, lines):
         yield "‡", "fewer trials of tuning than another row"
+    if line.verified is False:
+        yield "≠", "its predictions give another score"
 
 
 def _classes(line: Line, lines: Sequence[Line]) -> Iterable[str]:
