@@ -30,6 +30,7 @@ from benchmark import (
     record,
     request,
     robustness,
+    runs,
     sensitivity,
     signals,
     slurm,
@@ -51,6 +52,7 @@ from benchmark.engines import drive
 from benchmark.grid import Interrupted, Options
 from benchmark.overall import headline, overall
 from benchmark.progress import Display, Line, score_line
+from benchmark.publish import command as publish
 from benchmark.report import commands as reports
 from jepakit.pretrain import hardware
 from jepakit.registry import datasets, did_you_mean
@@ -110,6 +112,10 @@ def _command(chosen: argparse.Namespace, console: Console) -> int:
         return _verify(chosen, console)
     if chosen.command in reports.NAMES:
         return reports.run(chosen, console)
+    if chosen.command in publish.NAMES:
+        return publish.run(chosen, console)
+    if chosen.command == "runs":
+        return runs.run(chosen, console)
     if chosen.command == "hpo":
         return _hpo(chosen, root, console)
     if chosen.command == "band":

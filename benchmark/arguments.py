@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import jepakit
+from benchmark import runs
 from benchmark.contracts import command as contracts
 from benchmark.engines import command as engines
+from benchmark.publish import command as publish
 from benchmark.report import commands as reports
 from jepakit.types import UsageError
 
@@ -142,6 +144,8 @@ def parser() -> Parser:
     effect.add_argument("words", nargs="*", metavar="modality key=value", help="modality, method=…, preset=…, probe=…")
     effect.add_argument("--setting", required=True, metavar="recipe.NAME", help="which setting")
     reports.add(commands, shared)
+    publish.add(commands, shared)
+    runs.add(commands, shared)
     contracts.add(commands, shared)
     masks = commands.add_parser("show-masks", parents=[shared], help="draw what a method sees and asks for")
     masks.add_argument("method", help="which method")
@@ -174,6 +178,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             "suite",
             "effect",
             "columns",
+            "submit",
+            "runs",
         )
     ):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")

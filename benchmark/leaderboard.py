@@ -77,7 +77,7 @@ def _rebuild(results: Path, modality: str | None, stale: Stale | None, cards: Ma
             verdicts[id(one)] = bool((stale or is_stale)(one))
         return verdicts[id(one)]
 
-    write_bytes(results / "runs.csv", _csv(_RUNS, _runs(found, asked)))
+    write_bytes(results / "runs.csv", as_csv(_RUNS, _runs(found, asked)))
     known = {one["modality"] for one in found}
     known |= {path.stem.removeprefix("leaderboard_") for path in results.glob("leaderboard_*.csv")}
     every: list[Board] = []
@@ -94,7 +94,7 @@ def _rebuild(results: Path, modality: str | None, stale: Stale | None, cards: Ma
 
 def _lines(kind: type[Line] | type[Standing], rows: Iterable[Line | Standing]) -> bytes:
     columns = [field.name for field in fields(kind)]
-    return _csv(columns, [[getattr(row, column) for column in columns] for row in rows])
+    return as_csv(columns, [[getattr(row, column) for column in columns] for row in rows])
 
 
 def _runs(records: Iterable[Record], stale: Stale) -> list[list[Any]]:
@@ -125,7 +125,8 @@ def _runs(records: Iterable[Record], stale: Stale) -> list[list[Any]]:
     return sorted(rows, key=lambda row: tuple("" if row[i] is None else f"{row[i]:0>9}" for i in keys))
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """A CSV file whose cells are made by ``cell``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)

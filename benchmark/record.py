@@ -38,6 +38,9 @@ _SCORE: dict[str, type | tuple[type, ...]] = {
     "chosen": dict, "headline": bool, "nuisance": bool,
 }  # fmt: skip
 
+MERGED = "merged"  # a record that came in a package says in which
+FIELDS = frozenset({*_FIELDS, "keys", "sha256", MERGED})
+
 
 class CorruptRecord(Exception):
     """A record file that is damaged or incomplete; the message names the file and what is wrong."""

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 
-from benchmark import folds, record, versus
-from benchmark.board import Record, boards, published
+from benchmark import folds, record, selection, versus
+from benchmark.board import boards, published
 from benchmark.stale import Stages
-from jepakit.registry import did_you_mean
 from jepakit.types import UsageError
 
 NAMES = ("report", "compare")
-# Words of ``compare`` and the field of a record that each of them chooses.
-FIELDS = ("dataset", "preset")
+KEYS = ("dataset", "preset", "probe")  # words of ``compare``
 
 
 def add(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -66,39 +63,13 @@ def compare(chosen: argparse.Namespace) -> versus.Versus:
         raise UsageError(
             f"no published record in {chosen.results}; run a board first, or name the folder with --results"
         )
-    modality, given = _words(chosen.words)
-    for field, name in [("modality", modality), *((field, given.get(field)) for field in FIELDS)]:
-        known = sorted({word for one in found for word in _called(one, field)})
-        if name is not None and name not in known:
-            raise did_you_mean(field, name, known)
-        found = [one for one in found if name in (None, *_called(one, field))]
-    probe = given.get("probe", "linear")
-    apart = not given.get("dataset", folds.ALL).endswith(folds.ALL)  # one fold that is named
+    asked = selection.parse(chosen.words, KEYS)
+    if len(asked.modalities) > 1:
+        raise UsageError(f"'{asked.modalities[1]}' is one word too many: name two rows and at most one modality")
+    found = selection.among(found, asked)
+    probe = asked.one("probe", "linear")
+    apart = not asked.one("dataset", folds.ALL).endswith(folds.ALL)  # one fold that is named
     here = boards(
         found, chosen.results, Stages().old, lambda measure: not measure.extra and measure.probe == probe, apart=apart
     )
     return versus.versus(here, chosen.a, chosen.b, probe)
-
-
-def _called(one: Record, field: str) -> tuple[str, ...]:
-    """Words that choose a record by this field: of a fold's data set also the name of all its folds."""
-    if field != "dataset":
-        return (one[field],)
-    return tuple(dict.fromkeys((one[field], folds.board(one["modality"], one[field]))))
-
-
-def _words(words: Sequence[str]) -> tuple[str | None, Mapping[str, str]]:
-    """(modality, given keys)."""
-    modality: str | None = None
-    given: dict[str, str] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals:
-            if modality is not None:
-                raise UsageError(f"'{word}' is one word too many: name two rows and at most one modality")
-            modality = word
-        elif key not in (*FIELDS, "probe"):
-            raise did_you_mean("word", key, [*FIELDS, "probe"])
-        else:
-            given[key] = text
-    return modality, given
