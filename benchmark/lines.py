@@ -230,7 +230,7 @@ def _verified(
     except (ValueError, IndexError):  # arrays that do not fit each other
         return False
     written = np.array([seed.scores for seed in seeds.values()])
-    allowed = np.array([[tolerance(predictions) for _, predictions, _ in fold] for fold in runs]).T
+    allowed = np.array([[tolerance(metric, run) for run in fold] for fold in runs]).T
     return bool((np.abs(values - written) <= allowed).all())
 
 

@@ -9,15 +9,33 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.metrics import Metric, one_hot
 from benchmark.stats import Run
 
-# A score of float16 logits may order near ties otherwise than the logits did; everything else is exact but for rounding.
-EXACT, ROUNDED = 1e-6, 2e-3
+EXACT = 1e-6  # of a score of size 1: sums in another order
+ROUNDED = 0.02  # the most that rounding may explain; beyond, equal logits would prove any AUROC
 
 
-def tolerance(predictions: np.ndarray) -> float:
-    """How far the score of stored predictions may lie from the score in the record."""
-    return ROUNDED if predictions.dtype == np.float16 else EXACT
+def tolerance(metric: Metric, run: Run) -> float:
+    """How far the score of stored predictions may lie from the score before they were rounded for storing.
+
+    Ranks: float16 makes equal what was not, and ties count one half, so the score lay between the one where every tie is
+    won and the one where it is lost. Values: half a unit in the last place of each, towards the label or away from it.
+    """
+    labels, predictions, _ = run
+    slack = EXACT * max(1.0, abs(metric(labels, predictions)))
+    if predictions.dtype.kind != "f" or predictions.size == 0:
+        return slack
+    if predictions.ndim == 2:
+        ranks = np.unique(predictions, return_inverse=True)[1].reshape(predictions.shape)
+        won = np.where(one_hot(labels, predictions.shape[1]), 0.25, -0.25)
+        ends = [metric(labels, ranks + way * won) for way in (1, -1)]
+    else:
+        wide = predictions.astype(np.float64)
+        half = (np.spacing(np.abs(predictions)) + np.spacing(np.abs(labels).astype(np.float32))) / 2.0
+        away = np.where(wide < labels, -1.0, 1.0)
+        ends = [metric(labels, wide + way * half * away) for way in (1, -1)]
+    return slack + min(ROUNDED, abs(ends[0] - ends[1]))
 
 
 class Store:

@@ -115,9 +115,10 @@ def _recomputed(store: Store, key: str, task: str, probe: str, metric: str) -> t
     labels, predictions, _ = run
     try:
         value = metrics.get(metric)(labels, predictions)
+        allowed = tolerance(metrics.get(metric), run)
     except (ValueError, IndexError):  # arrays that do not fit each other
         return None, EXACT
-    return (value if math.isfinite(value) else None), tolerance(predictions)
+    return (value, allowed) if math.isfinite(value) else (None, EXACT)
 
 
 def _written(path: Path) -> dict[tuple[str, ...], list[dict[str, str]]]:
@@ -170,7 +171,7 @@ def _board(
                 continue
             runs = found[name]
             around = stats.resample_folds(runs, metrics.get(measure.base)).interval() if runs else None
-            wide = tolerance(runs[0][0][1]) if runs else EXACT
+            wide = max((tolerance(metrics.get(measure.base), run) for fold in runs for run in fold), default=EXACT)
             for column, value in zip(("mean", "ci95_lo", "ci95_hi"), around or (None, None, None), strict=True):
                 finite = value if value is not None and math.isfinite(value) else None
                 yield Check(what + column, _number(row[column]), finite, wide + 0.5e-4)

@@ -44,9 +44,7 @@ def run(chosen: argparse.Namespace, console: Console) -> int:
         cards = {name: datasets[name].make.card for name in datasets}
         for modality in sorted({one["modality"] for one in found.added}):
             leaderboard.rebuild(chosen.results, modality, cards=cards, stale=stages.old)
-    console.print(
-        f"{len(found.added)} records added, {found.known} known already; their scores follow from their predictions"
-    )
+    console.print(f"{len(found.added)} records added, {found.known} known already; their predictions give their scores")
     if old := sum(map(stages.old, found.added)):
         console.print(f"{old} of them were made by other code than this checkout's: boards show them unranked")
     return 0

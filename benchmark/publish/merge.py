@@ -155,8 +155,8 @@ def _agree(name: str, one: Record, other: str, known: Record) -> None:
     a, b = _scores(one), _scores(known)
     if (one["status"], set(a)) != (known["status"], set(b)):
         raise Refused(
-            f"nothing was merged: {name} ended {one['status']} with {len(a)} scores, {other} {known['status']} with {len(b)}, "
-            f"and both have the same identity; {_REMEDY}"
+            f"nothing was merged: {name} ended {one['status']} with {len(a)} scores and {other} {known['status']} with "
+            f"{len(b)}, and both have the same identity; {_REMEDY}"
         )
     for score, value in a.items():
         _equal(score, name, value, other, b[score])

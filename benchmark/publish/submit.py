@@ -39,7 +39,7 @@ def submit(results: Path, words: Sequence[str], out: Path, stages: Stages) -> Pa
     chosen = selection.parse(words, KEYS)
     paths: dict[str, Path] = {}
     reasons: dict[str, list[str]] = {}
-    known: dict[str, Record] = {}
+    known: dict[str, record.Record] = {}
     for path in sorted((results / "records").glob("*/*/*/*.json")):
         try:
             one = record.load(path)
@@ -144,7 +144,7 @@ def _unequal(rows: Iterable[Record]) -> Iterator[tuple[str, str]]:
 
 def again(rows: Iterable[Record]) -> list[str]:
     """Command lines that run these rows again, the searches that tuned rows need first."""
-    groups: dict[tuple[Any, ...], set[int]] = {}
+    groups: dict[tuple[str, str, str, str, tuple[tuple[str, str], ...]], set[int]] = {}
     searches = set()
     for one in rows:
         words = one["overrides"]

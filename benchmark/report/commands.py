@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmark import folds, record, selection, versus
-from benchmark.board import boards, published
+from benchmark.board import Record, boards, published
 from benchmark.stale import Stages
 from jepakit.types import UsageError
 
@@ -58,7 +58,7 @@ def report(chosen: argparse.Namespace, console: Console) -> int:
 
 def compare(chosen: argparse.Namespace) -> versus.Versus:
     """Both rows on all boards that the words leave."""
-    found = [one for one in record.load_all(chosen.results) if published(one)]
+    found: list[Record] = [one for one in record.load_all(chosen.results) if published(one)]
     if not found:
         raise UsageError(
             f"no published record in {chosen.results}; run a board first, or name the folder with --results"
