@@ -8,11 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmark import leaderboard, record
+from benchmark import leaderboard, outcome, record
 from benchmark.publish.merge import merge
 from benchmark.publish.submit import KEYS, submit
 from benchmark.stale import Stages
 from jepakit.registry import datasets
+from jepakit.types import UsageError
 
 NAMES = ("submit", "merge")
 
@@ -30,14 +31,23 @@ def add(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace, console: Console) -> int:
     """Carry out one of NAMES and return its exit code. Raises UsageError."""
+    try:
+        return _submit(chosen, console) if chosen.command == "submit" else _merge(chosen, console)
+    except OSError as error:
+        raise UsageError(outcome.disk_refused(error)) from None
+
+
+def _submit(chosen: argparse.Namespace, console: Console) -> int:
+    packed = submit(chosen.results, chosen.words, chosen.out, Stages())
+    size = chosen.out.stat().st_size / 1e6
+    say = f"{chosen.out} ({packed.records} records, {size:.1f} MB), from commit {packed.facts['commit'][:12]}"
+    console.print(say, soft_wrap=True, highlight=False, markup=False)
+    console.print("whoever gets it: python -m benchmark merge FILE", soft_wrap=True, highlight=False, markup=False)
+    return 0
+
+
+def _merge(chosen: argparse.Namespace, console: Console) -> int:
     stages = Stages()
-    if chosen.command == "submit":
-        packed = submit(chosen.results, chosen.words, chosen.out, stages)
-        size = chosen.out.stat().st_size / 1e6
-        say = f"{chosen.out} ({packed.records} records, {size:.1f} MB), from commit {packed.facts['commit'][:12]}"
-        console.print(say, soft_wrap=True, highlight=False, markup=False)
-        console.print("whoever gets it: python -m benchmark merge FILE", soft_wrap=True, highlight=False, markup=False)
-        return 0
     found = merge(chosen.packages, chosen.results, stages.old)
     if found.added:
         record.preflight(chosen.results)

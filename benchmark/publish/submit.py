@@ -37,35 +37,21 @@ def submit(results: Path, words: Sequence[str], out: Path, stages: Stages) -> Pa
     """
     commit = checkout.commit()
     chosen = selection.parse(words, KEYS)
-    paths: dict[str, Path] = {}
     reasons: dict[str, list[str]] = {}
-    known: dict[str, record.Record] = {}
-    for path in sorted((results / "records").glob("*/*/*/*.json")):
-        try:
-            one = record.load(path)
-        except record.CorruptRecord as error:
-            if not chosen.modalities or path.parts[-4] in chosen.modalities:
-                reasons.setdefault(f"{error}", []).append("/".join(path.parts[-4:-1]))
-            continue
-        known[one["key"]] = one
-        paths[one["key"]] = path
-    rows = selection.among(known.values(), chosen)
+    found, paths = _load(results, chosen.modalities, reasons)
+    rows = selection.among(found, chosen)
     if not rows and not reasons:
         raise UsageError(
             f"nothing was packed: no record in {results}; run a board first, or name the folder with --results"
         )
-    files = {}
+    files: dict[str, Path] = {}
     for one in rows:
         path = paths[one["key"]]
         member = "/".join(("records", *path.parts[-4:]))
         beside = path.with_suffix(".npz")
-        why = _unfit(one, member, beside, stages)
-        if why:
+        if why := _unfit(one, member, beside, stages):
             reasons.setdefault(why, []).append(f"{one['modality']}/{one['dataset']} {one['method']} seed {one['seed']}")
-            continue
-        files[member] = path
-        if beside.is_file():
-            files[member.removesuffix("json") + "npz"] = beside
+        files |= {member: path} | ({member.removesuffix("json") + "npz": beside} if beside.is_file() else {})
     for why, where in _unequal(rows):
         reasons.setdefault(why, []).append(where)
     if reasons:
@@ -75,6 +61,23 @@ def submit(results: Path, words: Sequence[str], out: Path, stages: Stages) -> Pa
     facts = {"commit": commit, "versions": cost.versions(), "commands": again(rows)}
     write(out, files, facts)
     return Packed(len(rows), facts)
+
+
+def _load(
+    results: Path, modalities: Sequence[str], reasons: dict[str, list[str]]
+) -> tuple[list[record.Record], dict[str, Path]]:
+    """All records and, by key, where they lie; what cannot be read is a reason."""
+    found, paths = [], {}
+    for path in sorted((results / "records").glob("*/*/*/*.json")):
+        try:
+            one = record.load(path)
+        except record.CorruptRecord as error:
+            if not modalities or path.parts[-4] in modalities:
+                reasons.setdefault(str(error), []).append("/".join(path.parts[-4:-1]))
+            continue
+        found.append(one)
+        paths[one["key"]] = path
+    return found, paths
 
 
 def _some(names: Sequence[str]) -> str:
