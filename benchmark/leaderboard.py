@@ -41,7 +41,7 @@ COST = (
     "gflop_encode", "gflop_step", "pretrain_s", "features_s", "wall_s", "samples_per_s", "step_ms_p50", "step_ms_p95",
     "data_wait", "peak_rss_mib", "peak_device_mib", "params_m", "params_trained_m", "device", "precision", "hardware",
 )  # fmt: skip
-_RUNS = (
+RUNS = (
     "modality", "dataset", "preset", "data", "method", "variant", "family", "seed", "status", "reason", "stale", "task",
     "kind", "probe", "metric", "value", "val", "chosen", "headline", "nuisance", "rankme", "std_min", "collapsed",
     "pflops", *COST, "key",
@@ -77,7 +77,7 @@ def _rebuild(results: Path, modality: str | None, stale: Stale | None, cards: Ma
             verdicts[id(one)] = bool((stale or is_stale)(one))
         return verdicts[id(one)]
 
-    write_bytes(results / "runs.csv", as_csv(_RUNS, _runs(found, asked)))
+    write_bytes(results / "runs.csv", as_csv(RUNS, _runs(found, asked)))
     known = {one["modality"] for one in found}
     known |= {path.stem.removeprefix("leaderboard_") for path in results.glob("leaderboard_*.csv")}
     every: list[Board] = []
@@ -117,11 +117,11 @@ def _runs(records: Iterable[Record], stale: Stale) -> list[list[Any]]:
         for score in scores or [{}]:
             chosen = json.dumps(score["chosen"], sort_keys=True) if score.get("chosen") else None
             row = {**common, **score, "key": common["key"], "chosen": chosen}
-            rows.append([row.get(name) for name in _RUNS])
+            rows.append([row.get(name) for name in RUNS])
     order = [
-        _RUNS.index(x) for x in ("modality", "dataset", "preset", "data", "method", "variant", "seed", "task", "probe")
+        RUNS.index(x) for x in ("modality", "dataset", "preset", "data", "method", "variant", "seed", "task", "probe")
     ]
-    keys = [*order, _RUNS.index("metric"), _RUNS.index("key")]
+    keys = [*order, RUNS.index("metric"), RUNS.index("key")]
     return sorted(rows, key=lambda row: tuple("" if row[i] is None else f"{row[i]:0>9}" for i in keys))
 
 

@@ -5,6 +5,7 @@ A comment before a fenced block says how it is checked:
     <!-- test: make -->         every line is a make command whose targets exist; what bench is given can be parsed
     <!-- test: dry -->          every line is run with --dry-run
     <!-- test: read -->         every line is run on a copy of the committed records of its modality
+    <!-- test: publish -->      the lines are run one after another beside such a copy, as from a checkout without changes
     <!-- test: save NAME.py --> the text is written to NAME.py
     <!-- test: run -->          every line is run beside examples/ and the saved files (``run with ecg/mine``: and data)
 
@@ -13,7 +14,6 @@ A bash or python block without such a comment is an error, so that nothing is sh
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import board, fidelity
+from benchmark import fidelity
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md"]
@@ -86,7 +86,7 @@ def test_every_shown_command_and_file_is_tried(page: Path) -> None:
     for block in blocks(page):
         if block.kind in {"bash", "sh", "python"}:
             how = block.how.split(" ")[0]
-            assert how in {"make", "dry", "read", "run", "save"}, f"no way to test it: {block.text}"
+            assert how in {"make", "dry", "read", "publish", "run", "save"}, f"no way to test it: {block.text}"
             assert (how == "save") == (block.kind == "python")
 
 
@@ -149,6 +149,20 @@ def test_commands_that_read_committed_rows(block: Block, tmp_path: Path) -> None
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("block", having("publish"), ids=name_of)
+def test_commands_that_publish_committed_rows(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmark.__main__ import main
+    from benchmark.publish import checkout
+
+    monkeypatch.setattr(checkout, "commit", lambda: "0" * 40)
+    monkeypatch.chdir(tmp_path)
+    records = Path("results", "records", "ecg", "ludb")
+    shutil.copytree(ROOT / records, records)
+    for words in block.lines:
+        assert words[:3] == [".venv/bin/python", "-m", "benchmark"]
+        assert main(words[3:]) == 0, words
+
+
 # The README's own file runs with every `make test`, the further examples with `make test-slow`.
 RUNS = [
     pytest.param(block, id=name_of(block), marks=[] if block.page.name == "README.md" else pytest.mark.slow)
@@ -195,12 +209,6 @@ def write_mine(folder: Path) -> None:
 def test_readme_plugin_is_short() -> None:
     (plugin,) = [block for block in blocks(ROOT / "README.md") if block.how.startswith("save ")]
     assert len(plugin.text.splitlines()) <= 40
-
-
-def test_protocol_names_every_column_of_a_leaderboard() -> None:
-    table = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8").split("## Files")[1]
-    named = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert named == {field.name for field in dataclasses.fields(board.Line)}
 
 
 def test_architecture_names_every_module() -> None:
