@@ -20,6 +20,8 @@ from toybox import toys
 from benchmark import record
 from benchmark.cell import hash_of
 from benchmark.publish import package
+from benchmark.publish.merge import merge
+from benchmark.publish.package import Refused
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -307,3 +309,34 @@ def test_free_text_is_taken_and_shown_as_text(honest: Members, place: Path) -> N
     assert cli("merge", pack(place.parent / "a.zip", held), "--into", place) == 0
     assert "'=HYPERLINK(1)|<b>" in (place / "runs.csv").read_text()
     assert ",=HYPERLINK" not in (place / "runs.csv").read_text()
+
+
+def test_random_damage_is_refused_or_harmless(honest: Members, tmp_path: Path) -> None:
+    """Whatever bytes are changed, of the package or of a record whose checksums are made right again."""
+    whole = pack(tmp_path / "good.zip", honest).read_bytes()
+    one, beside = names(honest)
+    rng = np.random.default_rng(0)
+
+    def damaged(content: bytes) -> bytes:
+        out = bytearray(content)
+        for at in rng.integers(0, len(out), rng.integers(1, 5)):
+            out[at] = rng.integers(256)
+        return bytes(out[: rng.integers(1, len(out))] if rng.random() < 0.2 else out)
+
+    refusals = 0
+    bad = tmp_path / "bad.zip"
+    for number in range(150):
+        if number % 3 == 0:
+            bad.write_bytes(damaged(whole))
+        else:
+            name = (one, beside)[number % 3 - 1]
+            pack(bad, {**honest, name: damaged(honest[name])})
+        try:
+            found = merge([bad], tmp_path / f"results{number}", lambda _: False)
+        except Refused:
+            refusals += 1
+            assert not (tmp_path / f"results{number}").exists()
+        else:
+            (kept,) = found.added
+            assert kept["scores"] == json.loads(honest[one])["scores"]
+    assert refusals > 120

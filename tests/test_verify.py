@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_leaderboard import LABELS, everything, fresh, write
+from sklearn.metrics import roc_auc_score
+from test_leaderboard import LABELS, everything, fresh, read, write
 
-from benchmark import leaderboard, record
+from benchmark import leaderboard, metrics, record
+from benchmark.predictions import ROUNDED, tolerance
 from benchmark.verify import Check, verify
 from jepakit.types import UsageError
 
@@ -33,6 +35,14 @@ def results(kept: Path, tmp_path: Path) -> Path:
 
 def wrong(results: Path, *words: str) -> list[Check]:
     return [check for check in verify(results, words, fresh) if not check.match]
+
+
+def board(results: Path) -> list[dict[str, str]]:
+    return read(results / "leaderboard_ecg.csv")
+
+
+def page(results: Path) -> str:
+    return (results / "leaderboard_ecg.md").read_text(encoding="utf-8")
 
 
 def files(results: Path, method: str) -> list[Path]:
@@ -74,6 +84,14 @@ def test_a_changed_score_is_found(results: Path) -> None:
     assert found.written == pytest.approx((found.computed or 0) + 0.002)
     leaderboard.rebuild(results, stale=fresh)  # the lie reaches the board: its mean is found, too
     assert any("mean" in check.what for check in wrong(results, "mae/simulated"))
+    verdict = {(row["method"], row["task"], row["probe"], row["metric"]): row["verified"] for row in board(results)}
+    assert verdict["mae", "rhythm", "linear", "macro_f1"] == "no" and "≠ its predictions" in page(results)
+    assert verdict["mae", "rhythm", "knn", "macro_f1"] == verdict["lejepa", "rhythm", "linear", "macro_f1"] == "yes"
+    assert verdict["mae", "rhythm", "linear", "macro_f1_max"] == verdict["chance", "rhythm", "linear", "macro_f1"] == ""
+    path.with_suffix(".npz").unlink()  # of one seed of three: there is nothing to verify the row by
+    with pytest.warns(UserWarning, match="not readable"):
+        leaderboard.rebuild(results, stale=fresh)
+    assert {row["verified"] for row in board(results) if row["method"] == "mae"} == {""}
 
 
 def test_changed_predictions_are_found(results: Path) -> None:
@@ -140,3 +158,38 @@ def test_unknown_rows_and_exit_codes(results: Path, capsys: pytest.CaptureFixtur
     assert cli.main(["verify", path.stem, "--results", str(results)]) == 2
     out = capsys.readouterr().out
     assert "MISMATCH" in out and "1 do not" in out
+
+
+def rounded(logits: np.ndarray) -> np.ndarray:
+    return metrics.compact(metrics.get("macro_auroc"), np.zeros(len(logits), dtype=int), logits)
+
+
+def test_ties_that_storing_made_are_allowed_for_exactly() -> None:
+    """Sixteen test rows whose logits differ by less than float16 can say: half of the pairs of one class are ties."""
+    auroc = metrics.get("macro_auroc")
+    label = np.tile([0, 1], 8)
+    logit = np.where(np.arange(16) < 8, 0.5 + 1e-5 * (label + np.arange(16) / 100), np.arange(16.0))
+    logits = np.stack([-logit, logit], 1).astype(np.float32)
+    run = label, rounded(logits), np.arange(16)
+    assert run[1].dtype == np.float16
+    before = roc_auc_score(label, logit)
+    ties = 4 * 4 / 64  # of the 64 pairs of a positive and a negative, those within the first eight rows
+    assert auroc(label, run[1]) == pytest.approx(before - ties / 2)
+    assert tolerance(auroc, run) == pytest.approx(ROUNDED, rel=1e-3), (
+        "but never more than this, or ties would prove all"
+    )
+    few = label, rounded(np.where(np.arange(16)[:, None] < 3, logits, np.arange(16.0)[:, None] * [[-1, 1]])), run[2]
+    two = 2 / 64  # rows 0 and 2 are negatives, row 1 a positive
+    assert tolerance(auroc, few) == pytest.approx(min(two, ROUNDED), rel=1e-3)
+    apart = label, np.stack([-np.arange(16.0), np.arange(16.0)], 1).astype(np.float16), run[2]
+    assert tolerance(auroc, apart) < 2e-6
+
+
+def test_values_may_differ_in_their_last_place() -> None:
+    rmse = metrics.get("rmse")
+    rng = np.random.default_rng(0)
+    label = rng.normal(150, 60, 400)
+    guess = label + rng.normal(0, 60, 400)
+    run = label.astype(np.float32), guess.astype(np.float32), np.arange(400)
+    gap = abs(rmse(label, guess) - rmse(*run[:2]))
+    assert 1e-7 < gap < tolerance(rmse, run) < 1e-3
