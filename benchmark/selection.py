@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark import folds, tuned
+from benchmark import folds, record, tuned
 from jepakit.registry import did_you_mean
 
 Record = Mapping[str, Any]
 # Words that choose by what a record says; ``dataset`` also by the name of all folds, ``tuned`` by yes or no.
 FIELDS = ("dataset", "method", "preset", "seed", "status", "tuned")
+ALWAYS = {"status": record.STATUSES, "tuned": ("yes", "no")}  # known even where no record has them
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ def parse(words: Sequence[str], keys: Sequence[str]) -> Selection:
 
 
 def among(records: Iterable[Record], chosen: Selection) -> list[Record]:
-    """The records that every word allows. Raises UsageError for a name that none of those left has."""
+    """The records that every word allows. Raises UsageError for a name that none of those left has, if it is not in
+    ALWAYS."""
     found = list(records)
     asked = {"modality": chosen.modalities, **{key: chosen.given.get(key, ()) for key in FIELDS}}
     for field, names in asked.items():
-        known = sorted({word for one in found for word in _called(one, field)})
+        known = sorted({*ALWAYS.get(field, ()), *(word for one in found for word in _called(one, field))})
         for name in names:
             if name not in known:
                 raise did_you_mean(field, name, known)

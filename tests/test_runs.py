@@ -35,6 +35,7 @@ def test_the_newest_come_first_and_words_choose(results: Path) -> None:
     assert methods(results, "since=2026-01-04") == ["mae", "mae"]
     assert methods(results, "since=2026-01-04T13:00:00") == ["mae"]
     assert methods(results, "tuned=no", "status=nan") == ["mae"]
+    assert methods(results, "tuned=yes") == methods(results, "status=oom") == []
 
 
 def test_sorted_by_score_runs_without_one_are_last(results: Path) -> None:
