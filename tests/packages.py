@@ -19,6 +19,7 @@ from benchmark import record
 from benchmark.__main__ import main
 from benchmark.publish import checkout
 
+ROOT = Path(__file__).resolve().parents[1]
 COMMIT = "c0ffee" + "0" * 34
 Members = dict[str, bytes]
 
@@ -26,6 +27,7 @@ Members = dict[str, bytes]
 def clean_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkout of the tests may be in the middle of a change; what git says is tested by itself."""
     monkeypatch.setattr(checkout, "commit", lambda: COMMIT)
+    monkeypatch.setattr(checkout, "files", lambda: frozenset(ROOT.rglob("*.py")))
 
 
 def run(results: Path, *words: str) -> int:

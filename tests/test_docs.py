@@ -151,10 +151,11 @@ def test_commands_that_read_committed_rows(block: Block, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("block", having("publish"), ids=name_of)
 def test_commands_that_publish_committed_rows(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.__main__ import main
-    from benchmark.publish import checkout
+    from packages import clean_tree
 
-    monkeypatch.setattr(checkout, "commit", lambda: "0" * 40)
+    from benchmark.__main__ import main
+
+    clean_tree(monkeypatch)
     monkeypatch.chdir(tmp_path)
     records = Path("results", "records", "ecg", "ludb")
     shutil.copytree(ROOT / records, records)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from packages import COMMIT, arrays, clean_tree, cli, members, npz, pack, run, signed, tree
-from toybox import toys
+from packages import COMMIT, ROOT, arrays, clean_tree, cli, members, npz, pack, run, signed, tree
+from toybox import TOY, toys
 
 from benchmark import record
 from benchmark.publish import checkout
@@ -199,11 +199,11 @@ def test_tuning_is_equal_or_not_published(here: Path, tmp_path: Path, capsys: py
     )
 
 
-def test_a_file_outside_of_the_checkout_is_nobody_elses(
+def test_a_file_that_is_in_no_commit_is_nobody_elses(
     here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmark.publish.submit.CHECKOUT", tmp_path)
-    assert "the file of its method is not in this checkout" in refused(
+    monkeypatch.setattr(checkout, "files", lambda: frozenset(set(ROOT.rglob("*.py")) - {TOY}))
+    assert "the file of its method is in no commit" in refused(
         capsys, "submit", "--results", here, "--out", tmp_path / "a.zip"
     )
 
@@ -227,9 +227,12 @@ def test_code_without_a_commit_is_not_published(tmp_path: Path, monkeypatch: pyt
     git("commit", "-qm", "one")
     (tmp_path / "results" / "new.json").write_text("{}")  # new rows are ahead of every commit
     assert checkout.commit() == git("rev-parse", "HEAD").strip()
+    (tmp_path / "mine.py").write_text("x = 1\n")  # a plugin that lies in the checkout is not in the commit
+    assert checkout.files() == {tmp_path / "jepakit" / "a.py"}
     (tmp_path / "jepakit" / "a.py").write_text("x = 2\n")
     with pytest.raises(UsageError, match=r"code that is in no commit \(jepakit/a.py\); commit it"):
         checkout.commit()
+    assert not checkout.files()
     git("checkout", "-q", ".")
     (tmp_path / "jepakit" / "b.py").write_text("x = 2\n")
     with pytest.raises(UsageError, match=r"jepakit/b.py"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from benchmark.source import CHECKOUT, PACKAGES
 from jepakit.types import UsageError
@@ -21,6 +22,13 @@ def commit() -> str:
             f"nothing was packed: the checkout has code that is in no commit ({', '.join(changed[:3])}{more}); commit it"
         )
     return found
+
+
+def files() -> frozenset[Path]:
+    """The files of the checkout that are here as the last commit holds them. Raises UsageError where there is none."""
+    known = _git("ls-files", "-z").split("\0")
+    changed = {*_git("diff", "--name-only", "-z", "HEAD").split("\0"), ""}
+    return frozenset(CHECKOUT / name for name in known if name not in changed)
 
 
 def _git(*words: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from benchmark.budget import STEPS
 from benchmark.publish import checkout
 from benchmark.publish.foreign import examine
 from benchmark.publish.package import Refused, write
-from benchmark.source import CHECKOUT
 from benchmark.stale import UNKNOWN, Stages, StaleRow, commands
 from jepakit.registry import datasets, methods, probes
 from jepakit.types import UsageError
@@ -35,7 +34,7 @@ def submit(results: Path, words: Sequence[str], out: Path, stages: Stages) -> Pa
 
     Raises UsageError with every reason why these rows may not be published; then nothing is written.
     """
-    commit = checkout.commit()
+    commit, committed = checkout.commit(), checkout.files()
     chosen = selection.parse(words, KEYS)
     reasons: dict[str, list[str]] = {}
     found, paths = _load(results, chosen.modalities, reasons)
@@ -49,7 +48,7 @@ def submit(results: Path, words: Sequence[str], out: Path, stages: Stages) -> Pa
         path = paths[one["key"]]
         member = "/".join(("records", *path.parts[-4:]))
         beside = path.with_suffix(".npz")
-        if why := _unfit(one, member, beside, stages):
+        if why := _unfit(one, member, beside, stages, committed):
             reasons.setdefault(why, []).append(f"{one['modality']}/{one['dataset']} {one['method']} seed {one['seed']}")
         files |= {member: path} | ({member.removesuffix("json") + "npz": beside} if beside.is_file() else {})
     for why, where in _unequal(rows):
@@ -85,7 +84,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def _unfit(one: Record, member: str, predictions: Path, stages: Stages) -> str:
+def _unfit(one: Record, member: str, predictions: Path, stages: Stages, committed: Collection[Path]) -> str:
     """Why a record may not be published; empty where it may."""
     if not board.published(one):
         return f"the preset {one['preset']} is never quoted; run another one, or name what to pack with preset=…"
@@ -94,11 +93,9 @@ def _unfit(one: Record, member: str, predictions: Path, stages: Stages) -> str:
         return "method, data set or a setting is not registered here; name its file with --plugin"
     if stage is not None:
         return f"made by older code (changed: {stage}); run it again, see `python -m benchmark board --stale`"
-    outside = [what for what, entry in _entries(one) if not entry.is_relative_to(CHECKOUT)]
-    if outside:
-        return (
-            f"the file of its {outside[0]} is not in this checkout, so nobody else has it; put it there and commit it"
-        )
+    missing = [what for what, source in _sources(one) if source not in committed]
+    if missing:
+        return f"the file of its {missing[0]} is in no commit, so nobody else has it; put it into the checkout and commit it"
     if one["scores"] and not predictions.is_file():
         return "its predictions are not stored; run it again with --force"
     try:
@@ -109,7 +106,7 @@ def _unfit(one: Record, member: str, predictions: Path, stages: Stages) -> str:
     return ""
 
 
-def _entries(one: Record) -> Iterator[tuple[str, Path]]:
+def _sources(one: Record) -> Iterator[tuple[str, Path]]:
     yield "method", methods[one["method"]].source
     yield "data set", datasets[f"{one['modality']}/{one['dataset']}"].source
     for name in one["identity"].get("probes", ()):
