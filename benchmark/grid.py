@@ -73,8 +73,8 @@ def choose_jobs(asked: int | None, cells: int, device: str) -> int:
 
 def present(device: str) -> None:
     """Raises UsageError where this machine has no such device."""
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if device in there and not there[device]():
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device, True):
         raise UsageError(
             f"this machine has no {device} device that torch can use; leave --device out, or use --device cpu"
         )

@@ -15,9 +15,8 @@ RATE = forecast.Rate(step_s=0.1, memory_mib=700.0, parameters=1_000_000)
 
 
 def cell(method: str = "ijepa", seed: int = 0) -> Cell:
-    return plan.plan(
-        request.parse(["ecg", f"method={method}", "preset=smoke", f"seed={seed}"]), None, Path("none")
-    ).cells[0]
+    asked = request.parse(["ecg", f"method={method}", "preset=smoke", f"seed={seed}"])
+    return plan.plan(asked, None, Path("none"), remember=False).cells[0]
 
 
 def finished(of: Cell, wall: float, trained: float, peak: float) -> dict[str, Any]:
