@@ -19,7 +19,7 @@ PEER_PINS := lightly==1.6.0 stable-pretraining==0.1.8
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help bench gpu-boards hpo ls board report data bench-perf bench-perf-check bench-probes bench-peers planted test test-slow lint format types clean
+.PHONY: help bench gpu-boards hpo claim claims ls board report data bench-perf bench-perf-check bench-probes bench-peers planted test test-slow lint format types clean
 
 help: ## this list
 	@echo "jepakit: JEPAs, masked autoencoders, contrastive and reference rows under one protocol"
@@ -52,6 +52,13 @@ hpo: $(if $(MODALITY),$(RUNTIME)) ## tune every method equally: MODALITY=ecg TRI
 	@$(PY) -m benchmark hpo '$(MODALITY)' $(if $(DATASET),'dataset=$(DATASET)') $(if $(METHODS),'method=$(METHODS)') \
 	  $(if $(TRIALS),'trials=$(TRIALS)') $(if $(PRESET),'preset=$(PRESET)') $(if $(JOBS),'jobs=$(JOBS)') \
 	  $(ARGS) $(if $(DATA),--data '$(DATA)')
+
+claim: $(if $(CLAIM),$(RUNTIME)) ## run what the experiment of a paper's claim lacks, print the verdict: CLAIM=deep-linear
+	@$(if $(CLAIM),,echo "say which claim: make claim CLAIM=deep-linear" >&2; exit 2)
+	@$(PY) -m benchmark claim '$(CLAIM)' $(if $(JOBS),'jobs=$(JOBS)') $(ARGS) $(if $(DATA),--data '$(DATA)')
+
+claims: $(RUNTIME) ## the claims of papers that are experiments here, with their state
+	@$(PY) -m benchmark claims $(ARGS)
 
 ls: $(RUNTIME) ## methods, data sets, probes and presets
 	@$(PY) -m benchmark ls $(ARGS)

@@ -46,6 +46,7 @@ from benchmark.bev import command as bev
 from benchmark.board import Stale, boards
 from benchmark.cache import Cache
 from benchmark.cell import Cell, is_stale
+from benchmark.claims import command as claims
 from benchmark.contracts import command as contracts
 from benchmark.engines import command as engines
 from benchmark.engines import drive
@@ -97,6 +98,8 @@ def _command(chosen: argparse.Namespace, console: Console) -> int:
     if chosen.command == "plan":
         engines.write_plan(chosen, root, console)
         return OK
+    if chosen.command in claims.NAMES:
+        return claims.run(chosen, root, console, lambda: _run(chosen, root, console, show=False))
     if chosen.command in contracts.NAMES:
         return contracts.run(chosen, root, console)
     if chosen.command == "suite":
@@ -217,7 +220,7 @@ def _show_masks(chosen: argparse.Namespace, root: Path, console: Console) -> int
     return OK
 
 
-def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
+def _run(chosen: argparse.Namespace, root: Path, console: Console, *, show: bool = True) -> int:
     asked = request.parse(chosen.words)
     results: Path = chosen.results
     options, asked_jobs = _options(chosen, asked, root)
@@ -246,7 +249,7 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     engine = engines.engine(chosen, options, asked_jobs)
     records, code = _grid(planned, cached, todo, options, jobs, console, engine=engine)
     try:
-        if records:
+        if records and show:
             show_board(results, asked.modality, console, only=asked.boards, preset=asked.preset)
             if len(asked.boards) > 1 and asked.modality in budget.SUITES:
                 console.print(f"across data sets: python -m benchmark suite {asked.modality}", highlight=False)
@@ -278,8 +281,8 @@ def _options(chosen: argparse.Namespace, asked: request.Request, root: Path) -> 
         device=chosen.device,
         threads=chosen.threads,
         timeout=None if chosen.timeout is None else chosen.timeout * 60,
-        force=chosen.command == "run" and chosen.force,
-        only_cache=chosen.command == "run" and chosen.only_cache,
+        force=getattr(chosen, "force", False),
+        only_cache=getattr(chosen, "only_cache", False),
         heartbeat=None if chosen.heartbeat is None else chosen.heartbeat * 60,
     )
     return options, jobs

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import jepakit
 from benchmark import runs
+from benchmark.claims import command as claims
 from benchmark.contracts import command as contracts
 from benchmark.engines import command as engines
 from benchmark.publish import command as publish
@@ -68,15 +69,16 @@ def parser() -> Parser:
         epilog=WORDS + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    again = run.add_mutually_exclusive_group()
-    again.add_argument("--force", action="store_true", help="run finished cells again")
-    again.add_argument(
-        "--only-cache", action="store_true", help="train nothing: finished cells, and probes of stored encoders"
-    )
+    for command in (run, claims.add(commands, shared, cells)):
+        again = command.add_mutually_exclusive_group()
+        again.add_argument("--force", action="store_true", help="run finished cells again")
+        again.add_argument(
+            "--only-cache", action="store_true", help="train nothing: finished cells, and probes of stored encoders"
+        )
+        engines.add(command)
     run.add_argument(
         "--calibrate", action="store_true", help="a dry run that takes a few steps of each row that never ran"
     )
-    engines.add(run)
     planned = commands.add_parser(
         "plan",
         parents=[cells],
@@ -168,6 +170,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         and chosen.command
         not in (
             "run",
+            "claim",
             "hpo",
             "band",
             "folds",

@@ -1,0 +1,1 @@
+"""What claims compute by themselves: each file has a ``measure`` that returns plain JSON and imports nothing that judges."""
