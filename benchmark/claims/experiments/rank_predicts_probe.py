@@ -72,7 +72,7 @@ def judge(evidence: Evidence) -> Finding:
     effect = places.over_modalities(found)
     rows = tuple({key: None if value != value else value for key, value in row.items()} for row in table)
     says = (
-        f"{count} checkpoints on {len(table)} data sets and folds; τ within methods {np.mean(within):.2f} on average; taking the "
+        f"{count} checkpoints on {len(table)} data sets and folds; τ within methods {np.mean(within):.2f} on average; the "
         f"checkpoint of the highest rank loses {np.mean(regrets):.0%} of what the best is above the mean (by chance 100 %)"
     )
     return Finding(RULE(effect), effect, says, min(seeds), rows)

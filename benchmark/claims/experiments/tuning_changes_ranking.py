@@ -17,7 +17,7 @@ METHODS = ("ecgjepa", "ijepa", "lejepa", "mae", "simclr")
     paper="Musgrave et al. 2020, arXiv 2003.08505 (A metric learning reality check), said of self-supervised rankings",
     says="Rankings of methods with settings as published do not survive equal tuning.",
     fixed="data, encoder, steps, batches, trials and size of the search; the settings that it may change move",
-    budget="90 runs of `quick` on ECG, and a search of four trials for each method and data set before (`hpo`)",
+    budget="`quick`, and before it a search of four trials for each method and data set (`hpo`)",
 )
 def tuning_changes_ranking() -> Study:
     """Five methods on three ECG data sets."""
