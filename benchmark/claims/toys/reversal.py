@@ -23,10 +23,10 @@ from torch.nn import functional as F
 
 from jepakit.randomness import mix, reseed
 
-BOTH, ONE, RELATIONS = 300, 180, 3  # entities of group A and B; pairs of a relation and its inverse
+BOTH, ONE, RELATIONS = 120, 72, 3  # entities of group A and B; pairs of a relation and its inverse
 DIM, DEPTH, HEADS = 64, 2, 4
-STEPS, BATCH, RATE, RISE, DECAY = 2000, 256, 2e-3, 100, 0.1
-SEEDS = 5
+STEPS, BATCH, RATE, RISE, DECAY = 1000, 128, 2e-3, 100, 0.1
+SEEDS = 3
 ARMS = ("tokens", "concepts", "full negatives")
 
 
@@ -138,6 +138,9 @@ def measure(seeds: Sequence[int] = tuple(range(SEEDS)), steps: int = STEPS) -> d
         data = facts(seed)
         for arm in ARMS:
             model = train(arm, data, seed, steps)
-            ranks = {way: reciprocal_rank(model, rows) for way, rows in (("forward", data.forward), ("reverse", data.reverse))}
+            ranks = {
+                way: reciprocal_rank(model, rows)
+                for way, rows in (("forward", data.forward), ("reverse", data.reverse))
+            }
             runs.append({"seed": seed, "arm": arm, **ranks})
     return {"runs": runs, "chance": by_chance(BOTH + ONE), "entities": BOTH + ONE, "steps": steps}
