@@ -81,11 +81,13 @@ def test_few_data_sets_speak_of_themselves_many_of_others() -> None:
 # --- arms that are rows ----------------------------------------------------------------------------------------------
 
 
-def planted(results: Path, good: float, bad: float, seeds: int = 5) -> list[dict[str, Any]]:
+def planted(results: Path, good: float, bad: float, seeds: int = 5, *, turned: bool = False) -> list[dict[str, Any]]:
+    """turned: on the third data set the arms change places."""
     for dataset in ("one", "two", "three"):
+        skills = (bad, good) if turned and dataset == "three" else (good, bad)
         for seed in range(seeds):
-            write(results, "mae", seed, dataset=dataset, skill=good)
-            write(results, "mae", seed, dataset=dataset, skill=bad, overrides={"recipe.random": "0.5"})
+            write(results, "mae", seed, dataset=dataset, skill=skills[0])
+            write(results, "mae", seed, dataset=dataset, skill=skills[1], overrides={"recipe.random": "0.5"})
             write(results, "mae", seed, dataset=dataset, skill=0.99, overrides={"recipe.random": "0.7"})  # no arm
     return record.load_all(results)
 
@@ -111,10 +113,13 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> Study:
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "verdict"), [(0.9, 0.6, REPRODUCED), (0.6, 0.9, NOT_REPRODUCED), (0.7, 0.7, INCONCLUSIVE)]
+    ("good", "bad", "turned", "verdict"),
+    [(0.9, 0.6, False, REPRODUCED), (0.6, 0.9, False, NOT_REPRODUCED), (0.9, 0.6, True, INCONCLUSIVE)],
 )
-def test_verdicts_of_planted_rows(tmp_path: Path, blocks: Study, good: float, bad: float, verdict: str) -> None:
-    records = planted(tmp_path, good, bad)
+def test_verdicts_of_planted_rows(
+    tmp_path: Path, blocks: Study, good: float, bad: float, turned: bool, verdict: str
+) -> None:
+    records = planted(tmp_path, good, bad, turned=turned)
     found = blocks.judge(Evidence(records, tmp_path))
     assert found.verdict == verdict and found.seeds == 5 and len(found.table) == 3
     # By hand: differences of means over the way from chance to 1, where the best guess of three even classes is constant.

@@ -25,14 +25,19 @@ def table(file: Path = FILE) -> str:
         "|---|---|---|---|--:|--:|--:|---|",
     ]
     for line in lines:
-        done = str(line["state"]) not in (PARTLY_RUN, NOT_RUN)
+        state, done = str(line["state"]), str(line["state"]) not in (PARTLY_RUN, NOT_RUN)
         effect = f"{number(line['effect'])} [{number(line['lo'])}, {number(line['hi'])}]" if done else ""
-        detectable = number(line["detectable"]) if line["state"] == INCONCLUSIVE else ""
+        detectable = number(line["detectable"]) if state == INCONCLUSIVE else ""
         cells = (
-            f"`{line['claim']}`", f"{line['says']} ({line['paper']})", f"**{line['state']}**" if done else str(line["state"]),
-            effect, detectable, str(line["seeds"]) if done else "", f"{line['runs']} of {line['runs_needed']}",
+            f"`{line['claim']}`",
+            f"{line['says']} ({line['paper']})",
+            f"**{state}**" if done else state,
+            effect,
+            detectable,
+            str(line["seeds"]) if done else "",
+            f"{line['runs']} of {line['runs_needed']}",
             str(line["found"]) if done else "",
-        )  # fmt: skip
+        )
         out.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     rules = [f"- `{line['claim']}`: {line['outcome']}. *Rule*: {line['rule']}." for line in lines]
     return "\n".join([*out, "", "Outcomes and rules, as written before the runs:", "", *rules])

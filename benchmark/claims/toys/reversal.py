@@ -25,7 +25,7 @@ from jepakit.randomness import mix, reseed
 
 BOTH, ONE, RELATIONS = 120, 72, 3  # entities of group A and B; pairs of a relation and its inverse
 DIM, DEPTH, HEADS = 64, 2, 4
-STEPS, BATCH, RATE, RISE, DECAY = 1000, 128, 2e-3, 100, 0.1
+STEPS, BATCH, RATE, RISE, DECAY = 400, 128, 2e-3, 50, 0.1
 SEEDS = 3
 ARMS = ("tokens", "concepts", "full negatives")
 
