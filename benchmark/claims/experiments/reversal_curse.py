@@ -1,4 +1,7 @@
-"""The reversal curse: does a JEPA over concept vectors answer what a token model cannot (Wang & Sun 2025)?"""
+"""The reversal curse: does a JEPA over concept vectors answer what a token model cannot (Wang & Sun 2025)?
+
+The published runs take a thousand times as many steps and more; what appears only then is not excluded here.
+"""
 
 from __future__ import annotations
 
