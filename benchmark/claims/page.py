@@ -40,7 +40,7 @@ def table(file: Path = FILE) -> str:
         )
         out.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     rules = [f"- `{line['claim']}`: {line['outcome']}. *Rule*: {line['rule']}." for line in lines]
-    return "\n".join([*out, "", "Outcomes and rules, as written before the runs:", "", *rules])
+    return "\n".join([*out, "", "Outcomes and rules, as written before an outcome was computed:", "", *rules])
 
 
 def number(text: object) -> str:
