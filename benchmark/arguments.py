@@ -75,10 +75,10 @@ def parser() -> Parser:
         again.add_argument(
             "--only-cache", action="store_true", help="train nothing: finished cells, and probes of stored encoders"
         )
+        command.add_argument(
+            "--calibrate", action="store_true", help="a dry run that takes a few steps of each row that never ran"
+        )
         engines.add(command)
-    run.add_argument(
-        "--calibrate", action="store_true", help="a dry run that takes a few steps of each row that never ran"
-    )
     planned = commands.add_parser(
         "plan",
         parents=[cells],

@@ -74,7 +74,9 @@ def line(one: Status) -> dict[str, object]:
 
 def run(chosen: argparse.Namespace, root: Path, console: Console, cells: Run) -> int:
     """Carry out one of NAMES and return its exit code. Raises UsageError."""
-    if not getattr(chosen, "dry_run", False):
+    if chosen.command == "claim":
+        chosen.dry_run |= chosen.calibrate
+    if chosen.command == "claims" or not chosen.dry_run:
         record.preflight(chosen.results)
     if chosen.command == "claims":
         console.print(listed(rebuild(chosen.results)))
