@@ -22,7 +22,7 @@ WIDTH = 4.6  # inches of a figure: readable on a phone without scrolling
 PANEL, MARGINS = (2.3, 2.3), (0.62, 0.42, 0.22)
 LABEL = 7.5  # points
 # Diagnostics drawn against the score, strongest first; the table beside them has all.
-SCATTERS = 6
+SCATTERS = 4
 
 
 @dataclass(frozen=True)
