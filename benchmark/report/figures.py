@@ -245,7 +245,7 @@ def _names(axes: Axes, points: Mapping[Name, tuple[float, float]], families: Map
     taken = [(x * scale - 3, y * scale - 3, x * scale + 3, y * scale + 3) for x, y in where.values()]
     for row in sorted(points, key=lambda row: (-where[row][1], where[row][0], row)):
         text = plain(" ".join(row).strip(), 22)
-        wide, high = 0.56 * LABEL * len(text), 1.1 * LABEL
+        wide, high = 0.6 * LABEL * len(text), 1.1 * LABEL
         x, y = where[row] * scale
         for dx, dy in (
             (5, -high / 2),

@@ -73,8 +73,10 @@ _METHODS = (
 
 
 def of_methods(id: str, records: Sequence[Record], here: Sequence[Board], standings: Iterable[Standing]) -> View:
-    """One row per method with a record; standings: of rows as published, later ones count where a method has several."""
-    overall = {one.method: one for one in standings}
+    """One row per method with a record; of its ``standings`` the first, which is that as published."""
+    overall: dict[str, Standing] = {}
+    for one in standings:
+        overall.setdefault(one.method, one)
     scored = [
         {line.method for line in board.of(measure) if line.mean is not None and not line.stale}
         for board in here

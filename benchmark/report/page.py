@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from benchmark import folds, metrics, record
 from benchmark.atomic import write_bytes
@@ -95,10 +95,11 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
         "standings": _overview(here, standings),
         "modalities": [_modality(name, list(own)) for name, own in groupby(here, lambda board: board.modality)],
     }
-    page = Environment(
+    engine = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("page.html")  # fmt: skip
-    content = page.render(
+    )  # fmt: skip
+    engine.filters["prose"] = prose
+    content = engine.get_template("page.html").render(
         **views,
         boards=indexes.of_boards("boards-index", "all boards", here),
         methods=[facts.method(name, [one for one in found if one["method"] == name], old, here) for name in names],
@@ -112,6 +113,14 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
         failed=sum(one["status"] in record.FAILED for one in found),
     )
     return content.encode("utf-8", "replace")
+
+
+def prose(words: str) -> Markup:
+    """Words of a docstring with what stands between double backquotes as code."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(words.split("``"))
+    )
 
 
 def _rules(views: object) -> dict[str, str]:

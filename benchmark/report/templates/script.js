@@ -2,37 +2,37 @@
 "use strict";
 const views = [...document.querySelectorAll(".view")];
 const links = [...document.querySelectorAll("nav a")];
-const name = document.title;
-let seen = null;
+const title = document.title;
+let seen = null, started = false;
+const asked = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
 const show = (view) => {
   for (const other of views) other.hidden = other === view ? false : "until-found";  // still found by the browser's search
-  for (const link of links) {
-    const id = link.hash.slice(1);
-    const here = id === view.id || (id === view.dataset.within && !links.some((other) => other.hash === "#" + view.id));
-    here ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
-    link.closest("nav > ul > li").classList.toggle("closed", ![view.id, view.dataset.within].includes(link.closest("nav > ul > li").firstElementChild.hash.slice(1)));
-    if (here) link.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
-  }
-  document.title = view === views[0] ? name : `${view.querySelector("h2").textContent} · ${name}`;
+  const own = links.find((link) => link.hash === "#" + view.id) ?? links.find((link) => link.hash === "#" + view.dataset.within);
+  for (const link of links) link.removeAttribute("aria-current");
+  for (const item of document.querySelectorAll("nav > ul > li")) item.classList.toggle("closed", !item.contains(own));
+  own.setAttribute("aria-current", "page");
+  own.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+  document.title = view === views[0] ? title : `${view.querySelector("h2").textContent} · ${title}`;
 };
 const go = () => {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1))) ?? views[0];
+  const target = asked() ?? views[0];
   const view = target.closest(".view");
   if (!view) return;  // the skip link: to the part that is shown
-  const first = seen === null, other = view !== seen;
+  const other = started && view !== seen;
   show(view);
-  seen = view;
+  [seen, started] = [view, true];
   for (let at = target; at !== view; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
   target === view ? scrollTo({ top: 0, behavior: "instant" }) : target.scrollIntoView();
-  if (other && !first) {  // who listens hears where they are
+  if (other) {  // who listens hears where they are
     const head = view.querySelector("h2");
     head.tabIndex = -1;
     head.focus({ preventScroll: true });
   }
 };
-for (const view of views) view.addEventListener("beforematch", () => {
-  history.replaceState(null, "", "#" + view.id);
-  show(seen = view);
+for (const view of views) view.addEventListener("beforematch", () => {  // found by the browser's search, or about to be gone to
+  show(view);
+  seen = null;
+  if (!view.contains(asked())) history.replaceState(null, "", "#" + view.id);
 });
 addEventListener("hashchange", go);
 go();
