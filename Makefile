@@ -64,7 +64,7 @@ report: $(RUNTIME) ## write all results as one page that works offline, results/
 	@$(PY) -m benchmark report $(ARGS)
 
 docs: $(SITE) ## the documentation as a site, site/index.html
-	@$(PY) -m mkdocs build --quiet $(ARGS)
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet $(ARGS)
 
 data: $(if $(MODALITY),$(RUNTIME)) ## fetch the open data sets of MODALITY=ecg into DATA (default: data)
 	@$(if $(MODALITY),,echo "say which modality: make data MODALITY=ecg" >&2; exit 2)

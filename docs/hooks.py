@@ -1,7 +1,7 @@
 """The site of the documentation is made of the pages that are in the checkout anyway; nothing is written twice.
 
-README, CONTRIBUTING and CHANGELOG become pages beside those of ``docs/``, and links are turned accordingly. What the site does
-not hold (source files, boards) is named without a link, since the site may be read without the checkout.
+README, CONTRIBUTING and CHANGELOG become pages beside those of ``docs/``, and links are turned accordingly. What the site
+does not hold (source files, boards) is named without a link, since the site may be read without the checkout.
 """
 
 from __future__ import annotations

@@ -19,12 +19,14 @@ from jepakit.types import Card
 
 @dataclass(frozen=True)
 class Method:
-    """A section about one method. facts: (name, words), those of its file; where: its standing on every board; runs: its
+    """A section about one method. facts: (name, words), those of its file; modality: one that it ran
+    on; where: its standing on every board; runs: its
     records."""
 
     id: str
     name: str
     family: str
+    modality: str
     about: str
     facts: tuple[tuple[str, str], ...]
     where: View
@@ -82,7 +84,10 @@ def method(name: str, records: Sequence[Record], old: Mapping[str, bool], boards
         section = f"{one['modality']}/{folds.board(one['modality'], one['dataset'])}"
         rows.append(Row(place, anchor("data", section), "", cells, marks, "stale" if marks else ""))
     view = plain(anchor("runs", name), f"records of {name}", "data set", columns, rows)
-    return Method(anchor("method", name), name, first["family"], about, tuple(facts), indexes.where(name, boards), view)
+    where = indexes.where(name, boards)
+    return Method(
+        anchor("method", name), name, first["family"], first["modality"], about, tuple(facts), where, view
+    )  # fmt: skip
 
 
 def _recipe(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Indexes: the tables that lead to the parts of the page: all boards, all methods, all data sets, and where one method stands."""
+"""Indexes: the tables that lead to the parts of the page: all boards, methods and data sets, and where a method stands."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def of_boards(id: str, caption: str, here: Iterable[Board]) -> View:
 
 
 _METHODS = (
-    Column("family", number=False), Column("paper", number=False, wrap=True), Column("boards", "with a score of today's code"),
+    Column("family", number=False), Column("paper", number=False, wrap=True),
+    Column("boards", "with a score of today's code"),
     Column("normalised", "over all data sets; a missing cell counts 0"), Column("coverage", "share of the data sets"),
     Column("records"), Column("collapsed", "records"), Column("failed", "records"),
 )  # fmt: skip

@@ -21,7 +21,7 @@ from benchmark.budget import about
 from benchmark.leaderboard import part_sizes
 from benchmark.lines import FLOOR, Line, Measure
 from benchmark.overall import Standing, overall
-from benchmark.report import facts, figures, indexes, series
+from benchmark.report import facts, figures, indexes, pictures, series
 from benchmark.report.ids import anchor
 from benchmark.report.svg import FAMILIES, SIGNS, Drawing
 from benchmark.report.tables import Cell, Column, Row, View, number, plain, standings, task
@@ -55,7 +55,8 @@ class ModalityView:
 
 @dataclass(frozen=True)
 class BoardView:
-    """A board as the page shows it; an empty part was not in the records. taus: diagnostics against the headline score."""
+    """A board as the page shows it; an empty part was not in the records. taus: diagnostics against the headline score;
+    planes: features in two dimensions, made by the command ``embed``."""
 
     id: str
     title: str
@@ -69,6 +70,8 @@ class BoardView:
     arms: tuple[Drawing, ...]
     scatters: tuple[Drawing, ...]
     taus: View | None
+    planes: tuple[Drawing, ...]
+    embed: str
 
 
 def write(results: Path, *, stale: Stale | None = None) -> Path:
@@ -93,7 +96,9 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
     standings = overall([board for board in here if not board.budget])
     views = {
         "standings": _overview(here, standings),
-        "modalities": [_modality(name, list(own)) for name, own in groupby(here, lambda board: board.modality)],
+        "modalities": [
+            _modality(results, name, list(own)) for name, own in groupby(here, lambda board: board.modality)
+        ],
     }
     engine = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -103,6 +108,7 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
         **views,
         boards=indexes.of_boards("boards-index", "all boards", here),
         methods=[facts.method(name, [one for one in found if one["method"] == name], old, here) for name in names],
+        masks={name: pictures.masks(results, name) for name in names},
         methods_index=indexes.of_methods("methods-index", found, here, standings),
         datasets=[_data_set(name, found, here) for name in sets],
         datasets_index=indexes.of_data_sets("data-index", found),
@@ -171,7 +177,7 @@ def _forest(name: str, rows: Sequence[Standing], what: str) -> Drawing | None:
     bars = [
         figures.Bar(one.method, one.family, one.normalised, one.normalised_lo, one.normalised_hi)
         for one in rows
-        if one.normalised is not None
+        if one.normalised is not None and one.method != "chance"  # far below the others, which it would press together
     ]
     caption = f"Normalised score over {what} that have that scale, 95 % interval."
     unit = "normalised score (0 untrained, 1 supervised)"
@@ -201,7 +207,7 @@ def _collapsed(here: Sequence[Board], preset: str) -> dict[tuple[str, str], str]
 # --- boards ----------------------------------------------------------------------------------------------------------
 
 
-def _modality(name: str, own: Sequence[Board]) -> ModalityView:
+def _modality(results: Path, name: str, own: Sequence[Board]) -> ModalityView:
     id = anchor("modality", name)
     groups = _groups(overall([board for board in own if not board.budget]))
     several = len({board.dataset for board in own}) > 1  # of one data set its board says all
@@ -211,10 +217,10 @@ def _modality(name: str, own: Sequence[Board]) -> ModalityView:
         words = f"the data sets of {name} ({preset}, {'tuned' if tuned else 'as published'})"
         drawing = _forest(f"{id}-forest", rows, words)
     index = indexes.of_boards(f"{id}-index", f"boards of {name}", own)
-    return ModalityView(id, name, index, drawing, tuple(_board(board) for board in own))
+    return ModalityView(id, name, index, drawing, tuple(_board(results, board) for board in own))
 
 
-def _board(board: Board) -> BoardView:
+def _board(results: Path, board: Board) -> BoardView:
     id = indexes.id_of(board)
     tasks: dict[str, list[Measure]] = {}
     for measure in board.measures:
@@ -247,6 +253,8 @@ def _board(board: Board) -> BoardView:
         indexes.score_of(main) if main else "",
         note(board), says(board, main), tuple(tables) or (_failed(id, board),), tuple(one for one in drawn if one),
         tuple(curves), tuple(one for one in arms if one), tuple(scatters), taus,
+        tuple(pictures.of_embeddings(results, board, id)),
+        f"python -m benchmark embed {board.modality} dataset={pictures.dataset_of(board)} preset={board.preset}",
     )  # fmt: skip
 
 

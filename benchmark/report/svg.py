@@ -146,7 +146,7 @@ def inline(content: bytes, name: str, title: str, alt: str) -> tuple[str, dict[s
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False), rules
 
 
-# The page's own style sheet says how lines are joined, in place of matplotlib's <style>, which would hold for the whole page.
+# The page's own style sheet says how lines are joined: matplotlib's <style> would hold for the whole page.
 _KEPT = {_SVG + tag for tag in ("svg", "defs", "g", "path", "use", "text", "tspan", "clipPath", "rect", "image")}
 
 
