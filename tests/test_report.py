@@ -201,7 +201,8 @@ def test_it_can_be_used_without_a_mouse_and_heard(seen: Page) -> None:
     figures = seen.all("svg")
     assert len(figures) >= 8
     assert all(own["role"] == "img" and len(own["aria-labelledby"].split()) == 2 for own in figures)
-    assert len(seen.all("desc")) == len(figures) == len(seen.all("figcaption"))
+    assert len(seen.all("desc")) == len(figures) == len(seen.all("figcaption")) - len(seen.all("img"))
+    assert all(own["alt"] for own in seen.all("img"))
     assert "loss from 3 to 1; part from 2 to 0.5; RankMe from 4 to 6" in seen.text
 
 
