@@ -4,6 +4,7 @@ the results. Nothing is computed here that would need an encoder or a data set."
 from __future__ import annotations
 
 import base64
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from PIL import Image
 
 from benchmark import embeddings
 from benchmark.board import Board
@@ -21,6 +23,7 @@ from benchmark.report.svg import FAMILIES, Drawing, draw, plain
 PANEL, MARGINS = (2.0, 2.0), (0.06, 0.3, 0.24)
 # Of classes, by how often they occur: told apart on light and dark; further classes share the colour of text.
 COLOURS = ("#3b82c4", "#d07a2d", "#2f9a6b", "#b65aa0", "#9a8a1e", "#7a6fd0", "#c9504f")
+WIDTH, SHADES = 800, 24  # pixels and colours of a picture of masks
 BINS = 5  # of a number, from pale to full
 
 
@@ -41,10 +44,20 @@ def masks(results: Path, method: str) -> list[Picture]:
         if own is None:
             continue
         where = f"{own[1]}/{own[2]}"
-        content = base64.b64encode(path.read_bytes()).decode("ascii")
+        content = base64.b64encode(_small(path)).decode("ascii")
         alt = f"Samples of {where} as {method} sees them: the input, what is visible, what is asked for."
         found.append(Picture(f"data:image/png;base64,{content}", alt, f"What {method} sees and asks for on {where}."))
     return found
+
+
+def _small(path: Path) -> bytes:
+    """A picture as a PNG of at most WIDTH pixels across and few colours: the page has to stay light."""
+    with Image.open(path) as whole:
+        made = whole.convert("RGB")
+    made.thumbnail((WIDTH, 10 * WIDTH))
+    out = io.BytesIO()
+    made.quantize(SHADES, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
+    return out.getvalue()
 
 
 def dataset_of(board: Board) -> str:
