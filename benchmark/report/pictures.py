@@ -23,7 +23,7 @@ from benchmark.report.svg import FAMILIES, Drawing, draw, plain
 PANEL, MARGINS = (2.0, 2.0), (0.06, 0.3, 0.24)
 # Of classes, by how often they occur: told apart on light and dark; further classes share the colour of text.
 COLOURS = ("#3b82c4", "#d07a2d", "#2f9a6b", "#b65aa0", "#9a8a1e", "#7a6fd0", "#c9504f")
-WIDTH, SHADES = 800, 24  # pixels and colours of a picture of masks
+WIDTH, SHADES = 900, 96  # pixels and colours of a picture of masks
 BINS = 5  # of a number, from pale to full
 
 
@@ -56,7 +56,9 @@ def _small(path: Path) -> bytes:
         made = whole.convert("RGB")
     made.thumbnail((WIDTH, 10 * WIDTH))
     out = io.BytesIO()
-    made.quantize(SHADES, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
+    made.quantize(SHADES, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        out, format="PNG", optimize=True
+    )
     return out.getvalue()
 
 
