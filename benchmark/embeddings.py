@@ -82,7 +82,7 @@ def points(one: Record, modality: Modality, cache: Cache, device: str) -> pd.Dat
     made["share_x"], made["share_y"] = shares
     for task, name, column in ((label, "task", "label"), (factor, "nuisance", "factor")):
         made[name] = task.name if task else None
-        made[column] = values(data, task, index)
+        made[column] = pd.Series(values(data, task, index), dtype=object)
     return made[list(COLUMNS)]
 
 

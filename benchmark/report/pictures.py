@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from benchmark.report.ids import anchor
 from benchmark.report.svg import FAMILIES, Drawing, draw, plain
 
 PANEL, MARGINS = (2.0, 2.0), (0.06, 0.3, 0.24)
-# Of classes, by how often they occur: told apart on light and dark; further classes share the colour of text.
+# Of classes, by how often they occur: told apart on light and dark; further classes share the grey of references.
 COLOURS = ("#3b82c4", "#d07a2d", "#2f9a6b", "#b65aa0", "#9a8a1e", "#7a6fd0", "#c9504f")
 WIDTH, SHADES = 900, 96  # pixels and colours of a picture of masks
 BINS = 5  # of a number, from pale to full
@@ -78,14 +77,12 @@ def of_embeddings(results: Path, board: Board, id: str) -> list[Drawing]:
     )
     keys = {one["key"] for one in board.records}
     made = []
-    for (method, variant, seed), own in table[table["key"].isin(keys)].groupby(
-        ["method", "variant", "seed"], dropna=False, sort=False
-    ):
-        row = f"{method} {'' if pd.isna(variant) else variant}".strip()
+    for key, own in table[table["key"].isin(keys)].groupby("key", sort=False):
+        row = " ".join(own[["method", "variant"]].iloc[0].dropna().astype(str))
         for task, column in (("task", "label"), ("nuisance", "factor")):
-            asked = own[task].iloc[0]
-            if not pd.isna(asked) and own[column].notna().any():
-                made.append(_panel(f"{id}-{anchor('plane', row, str(seed), column)}", row, str(asked), own, column))
+            asked = " ".join(own[task].iloc[:1].dropna().astype(str))
+            if asked and own[column].notna().any():
+                made.append(_panel(f"{id}-{anchor('plane', str(key), column)}", row, asked, own, column))
     return made
 
 
@@ -126,11 +123,10 @@ def _groups(values: pd.Series[str]) -> list[tuple[str, np.ndarray, str, float]]:
         return [
             (_ends(numbers.iloc[index]), index, blue, round(bin / BINS, 2)) for bin, index in parts if len(index)
         ]  # fmt: skip
-    often: Sequence[str] = (
-        values.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable").index
-    )
+    counts = values.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
+    often = [str(name) for name in counts.index]
     colours = [*COLOURS, *[FAMILIES["reference"][0]] * len(often)]
-    return [(str(name), np.flatnonzero(values == name), colours[place], 0.85) for place, name in enumerate(often)]
+    return [(name, np.flatnonzero(values == name), colours[place], 0.85) for place, name in enumerate(often)]
 
 
 def _ends(numbers: pd.Series[float]) -> str:
