@@ -10,6 +10,7 @@ PY := $(VENV)/bin/python
 PINS := pyproject.toml constraints.txt
 RUNTIME := $(VENV)/.jepakit-runtime
 DEV := $(VENV)/.jepakit-dev
+SITE := $(VENV)/.jepakit-docs
 
 # An environment of its own for the packages that `bench-peers` measures beside this one.
 PEERS ?= .venv-peers
@@ -19,7 +20,7 @@ PEER_PINS := lightly==1.6.0 stable-pretraining==0.1.8
 TEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help bench gpu-boards hpo claim claims ls board report data bench-perf bench-perf-check bench-probes bench-peers planted test test-slow lint format types clean
+.PHONY: help bench gpu-boards hpo claim claims ls board report docs data bench-perf bench-perf-check bench-probes bench-peers planted test test-slow lint format types clean
 
 help: ## this list
 	@echo "jepakit: JEPAs, masked autoencoders, contrastive and reference rows under one protocol"
@@ -69,6 +70,9 @@ board: $(RUNTIME) ## write runs.csv and the leaderboards again from the records
 report: $(RUNTIME) ## write all results as one page that works offline, results/index.html
 	@$(PY) -m benchmark report $(ARGS)
 
+docs: $(SITE) ## the documentation as a site, site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet $(ARGS)
+
 data: $(if $(MODALITY),$(RUNTIME)) ## fetch the open data sets of MODALITY=ecg into DATA (default: data)
 	@$(if $(MODALITY),,echo "say which modality: make data MODALITY=ecg" >&2; exit 2)
 	@$(PY) -m modalities.download '$(MODALITY)' $(if $(DATASET),'$(DATASET)') $(if $(DATA),--data '$(DATA)') $(ARGS)
@@ -109,7 +113,7 @@ types: $(DEV) ## mypy --strict
 	@$(PY) -m mypy
 
 clean: ## remove caches of runs and tools; environment, records and boards stay
-	rm -rf results/.cache results/.runs .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf results/.cache results/.runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
 	find . -name '.venv*' -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 # --- environment -----------------------------------------------------------------------------------------------------
@@ -122,6 +126,9 @@ $(RUNTIME): $(PINS) $(PY)
 
 $(DEV): $(PINS) $(PY)
 	@$(call install,.[dev],'$(RUNTIME)' '$(DEV)')
+
+$(SITE): $(PINS) $(PY)
+	@$(call install,.[docs],'$(RUNTIME)' '$(SITE)')
 
 # The same torch and the same suite as everywhere, with the packages to compare with: all run in one interpreter.
 $(PEERS)/.jepakit-peers: $(PINS) Makefile
@@ -163,7 +170,7 @@ set -e; found=; last=$(lastword $(2)); \
       "$$found" -m venv '$(VENV)'; \
     fi; \
   fi; \
-  rm -f '$(RUNTIME)' '$(DEV)'; \
+  rm -f '$(RUNTIME)' '$(DEV)' '$(SITE)'; \
   echo "installing $(1) into $(VENV) with the pins of constraints.txt (several GB with CUDA's torch; once)"; \
   '$(PY)' -m pip install --disable-pip-version-check -c constraints.txt -e '$(1)'; \
   for stamp in $(2); do printf '%s\n' "$$pins" > "$$stamp"; done

@@ -18,6 +18,7 @@ from benchmark import (
     breakdown,
     budget,
     effect,
+    embeddings,
     estimate,
     failures,
     grid,
@@ -107,6 +108,9 @@ def _command(chosen: argparse.Namespace, console: Console) -> int:
         return OK
     if chosen.command == "columns":
         sensitivity.run(chosen, root, console)
+        return OK
+    if chosen.command == "embed":
+        embeddings.run(chosen, root, console)
         return OK
     if chosen.command == "effect":
         effect.run(chosen, console)

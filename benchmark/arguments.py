@@ -140,6 +140,10 @@ def parser() -> Parser:
     columns.add_argument(
         "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, preset=…"
     )
+    embed = commands.add_parser("embed", parents=[shared], help="features of finished rows in the plane, for the page")
+    embed.add_argument(
+        "words", nargs="*", metavar="modality key=value", help="modality, dataset=…, method=…, seed=… (0), preset=…"
+    )
     effect = commands.add_parser(
         "effect", parents=[shared], help="one setting of a method, value by value, over data sets"
     )
@@ -183,6 +187,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             "columns",
             "submit",
             "runs",
+            "embed",
         )
     ):
         top.error(f"unrecognized arguments: {' '.join(options or rest)}")

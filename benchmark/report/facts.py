@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from benchmark import fidelity, folds
 from benchmark.board import Board, Record, row_variant
 from benchmark.lines import FLOOR
+from benchmark.report import indexes
 from benchmark.report.ids import anchor
 from benchmark.report.tables import Column, Row, View, interval, number, plain, text
 from benchmark.values import keywords
@@ -18,29 +19,36 @@ from jepakit.types import Card
 
 @dataclass(frozen=True)
 class Method:
-    """A section about one method. facts: (name, words), those of its file; runs: its records."""
+    """A section about one method. facts: (name, words), those of its file; modality: one that it ran
+    on; where: its standing on every board; runs: its
+    records."""
 
     id: str
     name: str
+    family: str
+    modality: str
     about: str
     facts: tuple[tuple[str, str], ...]
+    where: View
     runs: View
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A section about one data set. facts: its card; parts and tasks as tables."""
+    """A section about one data set. facts: its card; boards: (anchor, words) of those on it; parts and tasks as tables."""
 
     id: str
     name: str
     title: str
     facts: tuple[tuple[str, str], ...]
+    boards: tuple[tuple[str, str], ...]
     parts: View
     tasks: View
 
 
-def method(name: str, records: Sequence[Record], old: Mapping[str, bool]) -> Method:
-    """What is known of a method with these records; ``old``: by key, whether a record was made by older code."""
+def method(name: str, records: Sequence[Record], old: Mapping[str, bool], boards: Iterable[Board]) -> Method:
+    """What is known of a method with these records, and where it stands on ``boards``; ``old``: by key, whether a record was
+    made by older code."""
     first = records[0]
     facts = [("Family", first["family"]), ("Paper", first["paper"]), ("Augmentation", first["augmentation"])]
     about = "Not registered here; its file is unknown."
@@ -76,7 +84,10 @@ def method(name: str, records: Sequence[Record], old: Mapping[str, bool]) -> Met
         section = f"{one['modality']}/{folds.board(one['modality'], one['dataset'])}"
         rows.append(Row(place, anchor("data", section), "", cells, marks, "stale" if marks else ""))
     view = plain(anchor("runs", name), f"records of {name}", "data set", columns, rows)
-    return Method(anchor("method", name), name, about, tuple(facts), view)
+    where = indexes.where(name, boards)
+    return Method(
+        anchor("method", name), name, first["family"], first["modality"], about, tuple(facts), where, view
+    )  # fmt: skip
 
 
 def _recipe(name: str) -> str:
@@ -89,7 +100,7 @@ def _place(one: Record) -> tuple[str, str, str, str, int, str]:
     return one["modality"], one["dataset"], one["preset"], row_variant(one), one["seed"], one["key"]
 
 
-def data_set(name: str, records: Sequence[Record], boards: Iterable[Board]) -> DataSet:
+def data_set(name: str, records: Sequence[Record], boards: Sequence[Board]) -> DataSet:
     """What is known of the data set ``name`` = "<modality>/<dataset>" from these records and its boards."""
     title, facts = "Not registered here; its card is unknown.", []
     modality, _, short = name.partition("/")
@@ -120,6 +131,7 @@ def data_set(name: str, records: Sequence[Record], boards: Iterable[Board]) -> D
              Column("fingerprint", number=False)]  # fmt: skip
     return DataSet(
         anchor("data", name), name, title, tuple((field, words) for field, words in facts if words),
+        tuple((indexes.id_of(board), indexes.place_of(board)) for board in boards),
         plain(anchor("parts", name), f"parts of {name}", "part", heads, parts),
         plain(anchor("tasks", name), f"tasks of {name}", "task", _TASKS, _tasks(boards, records)),
     )  # fmt: skip

@@ -22,7 +22,7 @@ WIDTH = 4.6  # inches of a figure: readable on a phone without scrolling
 PANEL, MARGINS = (2.3, 2.3), (0.62, 0.42, 0.22)
 LABEL = 7.5  # points
 # Diagnostics drawn against the score, strongest first; the table beside them has all.
-SCATTERS = 6
+SCATTERS = 4
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def _names(axes: Axes, points: Mapping[Name, tuple[float, float]], families: Map
     taken = [(x * scale - 3, y * scale - 3, x * scale + 3, y * scale + 3) for x, y in where.values()]
     for row in sorted(points, key=lambda row: (-where[row][1], where[row][0], row)):
         text = plain(" ".join(row).strip(), 22)
-        wide, high = 0.56 * LABEL * len(text), 1.1 * LABEL
+        wide, high = 0.6 * LABEL * len(text), 1.1 * LABEL
         x, y = where[row] * scale
         for dx, dy in (
             (5, -high / 2),

@@ -6,12 +6,13 @@ markup, a script or an address. The page forbids every request by its own conten
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from benchmark import folds, metrics, record
 from benchmark.atomic import write_bytes
@@ -19,8 +20,8 @@ from benchmark.board import Board, Record, Stale, boards, published
 from benchmark.budget import about
 from benchmark.leaderboard import part_sizes
 from benchmark.lines import FLOOR, Line, Measure
-from benchmark.overall import Standing, headline, overall
-from benchmark.report import facts, figures, series
+from benchmark.overall import Standing, overall
+from benchmark.report import facts, figures, indexes, pictures, series
 from benchmark.report.ids import anchor
 from benchmark.report.svg import FAMILIES, SIGNS, Drawing
 from benchmark.report.tables import Cell, Column, Row, View, number, plain, standings, task
@@ -42,12 +43,25 @@ class Standings:
 
 
 @dataclass(frozen=True)
+class ModalityView:
+    """The boards of a modality, their index and the standings within it (None: nothing has the normalised scale)."""
+
+    id: str
+    name: str
+    index: View
+    forest: Drawing | None
+    boards: tuple[BoardView, ...]
+
+
+@dataclass(frozen=True)
 class BoardView:
-    """A board as the page shows it; an empty part was not in the records. taus: diagnostics against the headline score."""
+    """A board as the page shows it; an empty part was not in the records. taus: diagnostics against the headline score;
+    planes: features in two dimensions, made by the command ``embed``."""
 
     id: str
     title: str
     link: str
+    score: str
     note: str
     says: str
     tables: tuple[View, ...]
@@ -56,6 +70,8 @@ class BoardView:
     arms: tuple[Drawing, ...]
     scatters: tuple[Drawing, ...]
     taus: View | None
+    planes: tuple[Drawing, ...]
+    embed: str
 
 
 def write(results: Path, *, stale: Stale | None = None) -> Path:
@@ -75,23 +91,54 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
     found = [one for one in record.load_all(results) if published(one)]
     old = {one["key"]: bool(stale(one)) for one in found}
     here = boards(found, results, lambda one: old[one["key"]])
-    modalities = [(name, list(group)) for name, group in groupby(here, lambda board: board.modality)]
     names = sorted({one["method"] for one in found})
     sets = sorted({f"{one['modality']}/{folds.board(one['modality'], one['dataset'])}" for one in found})
-    page = Environment(
+    standings = overall([board for board in here if not board.budget])
+    views = {
+        "standings": _overview(here, standings),
+        "modalities": [
+            _modality(results, name, list(own)) for name, own in groupby(here, lambda board: board.modality)
+        ],
+    }
+    engine = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("page.html")  # fmt: skip
-    content = page.render(
-        standings=_overview(here),
-        modalities=[(name, anchor("modality", name), [_board(board) for board in own]) for name, own in modalities],
-        methods=[facts.method(name, [one for one in found if one["method"] == name], old) for name in names],
+    )  # fmt: skip
+    engine.filters["prose"] = prose
+    content = engine.get_template("page.html").render(
+        **views,
+        boards=indexes.of_boards("boards-index", "all boards", here),
+        methods=[facts.method(name, [one for one in found if one["method"] == name], old, here) for name in names],
+        masks={name: pictures.masks(results, name) for name in names},
+        methods_index=indexes.of_methods("methods-index", found, here, standings),
         datasets=[_data_set(name, found, here) for name in sets],
+        datasets_index=indexes.of_data_sets("data-index", found),
         families=[(name, SIGNS[marker]) for name, (_, marker) in FAMILIES.items()],
+        rules=Markup("\n".join(f".{name}{{{style}}}" for name, style in sorted(_rules(views).items()))),
         records=len(found),
         old=sum(old.values()),
         failed=sum(one["status"] in record.FAILED for one in found),
     )
     return content.encode("utf-8", "replace")
+
+
+def prose(words: str) -> Markup:
+    """Words of a docstring with what stands between double backquotes as code."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(words.split("``"))
+    )
+
+
+def _rules(views: object) -> dict[str, str]:
+    """The style classes of all drawings within ``views``."""
+    if isinstance(views, Drawing):
+        return dict(views.rules)
+    if is_dataclass(views):
+        views = [getattr(views, field.name) for field in fields(views)]
+    elif isinstance(views, Mapping):
+        views = list(views.values())
+    inner = views if isinstance(views, list | tuple) else ()
+    return {name: style for view in inner for name, style in _rules(view).items()}
 
 
 def _data_set(name: str, found: Sequence[Record], here: Sequence[Board]) -> facts.DataSet:
@@ -103,13 +150,13 @@ def _data_set(name: str, found: Sequence[Record], here: Sequence[Board]) -> fact
 # --- overview --------------------------------------------------------------------------------------------------------
 
 
-def _overview(here: Sequence[Board]) -> list[Standings]:
+def _overview(here: Sequence[Board], found: Sequence[Standing]) -> list[Standings]:
     """One overview per preset, as published and tuned."""
     plain_boards = [board for board in here if not board.budget]
     names = sorted({board.modality for board in plain_boards})
     within = {name: _groups(overall([b for b in plain_boards if b.modality == name])) for name in names}
     made = []
-    for (preset, tuned), rows in _groups(overall(plain_boards)).items():
+    for (preset, tuned), rows in _groups(found).items():
         own = {
             name: {one.method: one for one in groups[preset, tuned]}
             for name, groups in within.items()
@@ -117,20 +164,24 @@ def _overview(here: Sequence[Board]) -> list[Standings]:
         }
         title = f"{preset}, {'tuned' if tuned else 'as published'}"
         id = anchor("overview", preset, "tuned" if tuned else "published")
-        bars = [
-            figures.Bar(one.method, one.family, one.normalised, one.normalised_lo, one.normalised_hi)
-            for one in rows
-            if one.normalised is not None
-        ]
-        drawing = None
-        if bars:
-            caption = "Normalised score over all data sets that have that scale, 95 % interval."
-            drawing = figures.forest(f"{id}-forest", bars, caption, "normalised score (0 untrained, 1 supervised)", 0.0)
+        drawing = _forest(f"{id}-forest", rows, "all data sets")
         marks = _collapsed(plain_boards, preset)
         made.append(
             Standings(id, title, standings(f"{id}-table", f"all modalities, {title}", rows, own, marks), drawing)
         )
     return made
+
+
+def _forest(name: str, rows: Sequence[Standing], what: str) -> Drawing | None:
+    """Normalised scores of standings with intervals."""
+    bars = [
+        figures.Bar(one.method, one.family, one.normalised, one.normalised_lo, one.normalised_hi)
+        for one in rows
+        if one.normalised is not None and one.method != "chance"  # far below the others, which it would press together
+    ]
+    caption = f"Normalised score over {what} that have that scale, 95 % interval."
+    unit = "normalised score (0 untrained, 1 supervised)"
+    return figures.forest(name, bars, caption, unit, 0.0) if bars else None
 
 
 def _groups(rows: Sequence[Standing]) -> dict[tuple[str, bool], list[Standing]]:
@@ -156,8 +207,21 @@ def _collapsed(here: Sequence[Board], preset: str) -> dict[tuple[str, str], str]
 # --- boards ----------------------------------------------------------------------------------------------------------
 
 
-def _board(board: Board) -> BoardView:
-    id = anchor("board", board.modality, board.dataset, board.preset, board.data, board.budget)
+def _modality(results: Path, name: str, own: Sequence[Board]) -> ModalityView:
+    id = anchor("modality", name)
+    groups = _groups(overall([board for board in own if not board.budget]))
+    several = len({board.dataset for board in own}) > 1  # of one data set its board says all
+    drawing = None
+    if several and groups:
+        (preset, tuned), rows = next(iter(groups.items()))
+        words = f"the data sets of {name} ({preset}, {'tuned' if tuned else 'as published'})"
+        drawing = _forest(f"{id}-forest", rows, words)
+    index = indexes.of_boards(f"{id}-index", f"boards of {name}", own)
+    return ModalityView(id, name, index, drawing, tuple(_board(results, board) for board in own))
+
+
+def _board(results: Path, board: Board) -> BoardView:
+    id = indexes.id_of(board)
     tasks: dict[str, list[Measure]] = {}
     for measure in board.measures:
         tasks.setdefault(measure.task, []).append(measure)
@@ -165,7 +229,7 @@ def _board(board: Board) -> BoardView:
         task(board, measures, f"{id}-{anchor('task', name)}", costs=place == 0)
         for place, (name, measures) in enumerate(tasks.items())
     ]
-    main = next((measure for measure in board.measures if headline(measure)), next(iter(board.measures), None))
+    main = indexes.main_measure(board)
     drawn: list[Drawing | None] = []
     arms: list[Drawing | None] = []
     curves: list[Drawing] = []
@@ -184,12 +248,13 @@ def _board(board: Board) -> BoardView:
         chosen = [one for one in related if not one.name.endswith("_norm")][: figures.SCATTERS]
         scatters = [figures.scatter(f"{id}-{anchor('tau', one.name)}", board, main, one) for one in chosen]
         taus = _taus(f"{id}-taus", related) if related else None
-    budget = f" · {board.budget}" if board.budget else ""
     return BoardView(
-        id, f"{board.modality}/{board.dataset} · {board.preset}{budget}",
-        anchor("data", f"{board.modality}/{board.dataset}"),
+        id, indexes.place_of(board), anchor("data", f"{board.modality}/{board.dataset}"),
+        indexes.score_of(main) if main else "",
         note(board), says(board, main), tuple(tables) or (_failed(id, board),), tuple(one for one in drawn if one),
         tuple(curves), tuple(one for one in arms if one), tuple(scatters), taus,
+        tuple(pictures.of_embeddings(results, board, id)),
+        f"python -m benchmark embed {board.modality} dataset={pictures.dataset_of(board)} preset={board.preset}",
     )  # fmt: skip
 
 
@@ -229,8 +294,8 @@ def _curves(id: str, board: Board, main: Measure) -> list[Drawing]:
     lines = board.of(main)
     every, known = series.curves(board), series.diagnosed(board.records)
     ranks = [value for own in every.values() if "rankme" in own for value in own["rankme"][1]]
-    span = (0.0, max(ranks) * 1.08) if ranks else None
     floor = next((line.rankme for line in lines if (line.method, line.variant) == (FLOOR, "")), None)
+    span = (0.0, max(*ranks, floor or 0.0) * 1.08) if ranks else None
     made = []
     for line in lines:
         row = (line.method, line.variant)

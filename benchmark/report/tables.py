@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark.board import Board, Line
 from benchmark.leaderboard import around
@@ -15,19 +15,24 @@ from benchmark.terminal import fewer_trials, leads, tflop
 
 @dataclass(frozen=True)
 class Cell:
-    """Text of a cell and its place in an order (None: an empty cell, last whichever way)."""
+    """Text of a cell and its place in an order (None: an empty cell, last whichever way); note: what is said more quietly
+    behind it; bar: how much of the cell is tinted, 0 … 1; link: the anchor that the text leads to."""
 
     text: str = ""
     key: float | str | None = None
+    note: str = ""
+    bar: float | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """Head of a column, what it means, and whether it holds numbers."""
+    """Head of a column, what it means, and whether it holds numbers, or words of more than one line."""
 
     head: str
     about: str = ""
     number: bool = True
+    wrap: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,19 +70,28 @@ def number(value: float | int | None, form: str, unit: str = "") -> Cell:
 
 def interval(mean: float | None, low: float | None, high: float | None, form: str) -> Cell:
     """A cell of a mean with its interval, sorted by the mean."""
-    return Cell() if mean is None else Cell(around(mean, low, high, form), float(mean))
+    if mean is None:
+        return Cell()
+    shown, bracket, rest = around(mean, low, high, form).partition(" [")
+    return Cell(shown, float(mean), bracket + rest)
 
 
-def text(value: object) -> Cell:
+def scaled(mean: float | None, low: float | None, high: float | None) -> Cell:
+    """A cell of a normalised score, tinted as far as it is from 0 to 1."""
+    cell = interval(mean, low, high, ".2f")
+    return cell if mean is None else replace(cell, bar=round(min(max(float(mean), 0.0), 1.0), 3))
+
+
+def text(value: object, link: str = "") -> Cell:
     """A cell of words."""
-    return Cell(str(value), str(value)) if value not in (None, "") else Cell()
+    return Cell(str(value), str(value), link=link) if value not in (None, "") else Cell()
 
 
 Get = Callable[[Line], Cell]
 # (column, cell) of a row's line of the first score; the cost columns are the same for every task.
 _JUDGED: tuple[tuple[Column, Get], ...] = (
     (Column("normalised", "0: untrained encoder, 1: trained on the labels, same board"),
-     lambda x: interval(x.normalised, x.normalised_lo, x.normalised_hi, ".2f")),
+     lambda x: scaled(x.normalised, x.normalised_lo, x.normalised_hi)),
     (Column("Δ random", "paired difference to the untrained encoder"),
      lambda x: interval(x.d_random, x.d_random_lo, x.d_random_hi, "+.3f")),
     (Column("Δ baseline", "paired difference to the best row of mae and contrastive"),
@@ -129,8 +143,8 @@ def task(board: Board, measures: Sequence[Measure], id: str, *, costs: bool) -> 
         )
         rows[line.reference].append(
             Row(
-                _name(line), _link(line.method), line.family, cells,
-                tuple(_marks(line, main)), " ".join(_classes(line, main)),
+                called(line), _link(line.method), line.family, cells,
+                tuple(marks(line, main)), " ".join(_classes(line, main)),
             )
         )  # fmt: skip
     kind = ", nuisance: good features may ignore it" if measures[0].nuisance else ""
@@ -147,7 +161,8 @@ def _score(line: Line | None) -> Cell:
     return interval(line.mean, line.ci95_lo, line.ci95_hi, ".3f")
 
 
-def _name(line: Line) -> str:
+def called(line: Line) -> str:
+    """The name of a row: its method and what differs from it as published."""
     return f"{line.method} {line.variant}".strip()
 
 
@@ -156,7 +171,8 @@ def _link(method: str) -> str:
     return "" if method == "chance" else anchor("method", method)
 
 
-def _marks(line: Line, lines: Sequence[Line]) -> Iterable[tuple[str, str]]:
+def marks(line: Line, lines: Sequence[Line]) -> Iterable[tuple[str, str]]:
+    """Signs behind the name of a row among the ``lines`` of its score, each with what it means."""
     if line.collapsed_frac:
         yield "✗", "collapsed in some seed"
     if line.stale:
@@ -198,7 +214,7 @@ def standings(
     rows: dict[bool, list[Row]] = {False: [], True: []}
     for one in overall:
         cells = [
-            number(one.rank, "d"), text(one.family), interval(one.normalised, one.normalised_lo, one.normalised_hi, ".2f"),
+            number(one.rank, "d"), text(one.family), scaled(one.normalised, one.normalised_lo, one.normalised_hi),
             number(one.coverage, ".0%"), interval(one.mean_rank, one.mean_rank_lo, one.mean_rank_hi, ".2f"),
             number(one.iqm, ".2f"), number(one.worst, ".2f"), text(one.worst_dataset), number(one.win_rate, ".0%"),
             number(one.hpo_trials, "d"),
@@ -216,11 +232,11 @@ def _within(one: Standing | None, collapsed: str | None) -> Cell:
     """A method within a modality: normalised, else its rank, and a mark where it collapsed."""
     mark = " ✗" if collapsed else ""
     if one is None:
-        return Cell("✗ collapsed" if collapsed else "no score")
+        return Cell("✗ collapsed" if collapsed else "", note="" if collapsed else "no score")
     if one.normalised is None:
         return Cell("" if one.mean_rank is None else f"rank {one.mean_rank:.2f}{mark}", one.mean_rank)
-    found = interval(one.normalised, one.normalised_lo, one.normalised_hi, ".2f")
-    return Cell(f"{found.text}{mark}", found.key)
+    found = scaled(one.normalised, one.normalised_lo, one.normalised_hi)
+    return replace(found, note=f"{found.note}{mark}")
 
 
 def plain(id: str, caption: str, first: str, columns: Sequence[Column], rows: Iterable[Row]) -> View:

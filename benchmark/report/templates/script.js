@@ -1,5 +1,56 @@
-// Sorting and filtering of the tables; without it every row is still there.
+// One part of the page at a time, light and dark, sorting and filtering; without it everything is there, one below the other.
 "use strict";
+const views = [...document.querySelectorAll(".view")];
+const links = [...document.querySelectorAll("nav a")];
+const title = document.title;
+let seen = null, started = false;
+const asked = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
+const show = (view) => {
+  for (const other of views) other.hidden = other === view ? false : "until-found";  // still found by the browser's search
+  const own = links.find((link) => link.hash === "#" + view.id) ?? links.find((link) => link.hash === "#" + view.dataset.within);
+  for (const link of links) link.removeAttribute("aria-current");
+  for (const item of document.querySelectorAll("nav > ul > li")) item.classList.toggle("closed", !item.contains(own));
+  own.setAttribute("aria-current", "page");
+  own.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+  document.title = view === views[0] ? title : `${view.querySelector("h2").textContent} · ${title}`;
+};
+const go = () => {
+  const target = asked() ?? views[0];
+  const view = target.closest(".view");
+  if (!view) return;  // the skip link: to the part that is shown
+  const other = started && view !== seen;
+  show(view);
+  [seen, started] = [view, true];
+  for (let at = target; at !== view; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+  target === view ? scrollTo({ top: 0, behavior: "instant" }) : target.scrollIntoView();
+  if (other) {  // who listens hears where they are
+    const head = view.querySelector("h2");
+    head.tabIndex = -1;
+    head.focus({ preventScroll: true });
+  }
+};
+for (const view of views) view.addEventListener("beforematch", () => {  // found by the browser's search, or about to be gone to
+  show(view);
+  seen = null;
+  if (!view.contains(asked())) history.replaceState(null, "", "#" + view.id);
+});
+addEventListener("hashchange", go);
+go();
+
+const root = document.documentElement, theme = document.getElementById("theme");
+const dark = () => root.style.colorScheme ? root.style.colorScheme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+const paint = (scheme) => {
+  if (scheme) root.style.colorScheme = scheme;
+  theme.textContent = dark() ? "Light theme" : "Dark theme";
+};
+const kept = (scheme) => {  // some browsers keep nothing for a file
+  try { return scheme ? localStorage.setItem("theme", scheme) : localStorage.getItem("theme"); } catch { return null; }
+};
+theme.hidden = false;
+theme.addEventListener("click", () => { const next = dark() ? "light" : "dark"; paint(next); kept(next); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => paint());
+paint(["light", "dark"].find((scheme) => scheme === kept()));
+
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const value = (row, i) => row.cells[i].dataset.v === undefined ? row.cells[i].textContent.trim() : Number(row.cells[i].dataset.v);
@@ -47,10 +98,3 @@ for (const form of document.querySelectorAll("form.filter")) {
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", apply);
 }
-// A link into a folded part opens it.
-const open = () => {
-  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
-};
-addEventListener("hashchange", open);
-open();
