@@ -27,23 +27,24 @@ SLOWER = 1.25  # a ratio that grew by more than this is a regression: rounds of 
 def rows(modality: str, wanted: Sequence[str] | None, preset: str) -> list[tuple[Cell, Modality]]:
     """The cells of the first default data set of a modality: the rows of its board, or those ``wanted``, that take steps.
 
-    Raises UsageError for unknown names, and for a row that was asked for and cannot run there.
+    Raises UsageError for unknown names, and where none of ``wanted`` can run.
     """
     words = [modality, f"preset={preset}", *([f"method={','.join(wanted)}"] if wanted else [])]
     asked = request.parse(words)
     name = f"{modality}/{asked.datasets[0]}"
-    found, data = [], datasets[name].make(None)
+    found, data, refused = [], datasets[name].make(None), None
     for method in asked.rows(name):
         cell = resolve(name, method, preset, 0, {}, {})
         own = limited(data, cell.limit)
         try:
             objective = pretrain.build(method, own, cell.size, 0, dict(cell.settings))
-        except UsageError:
-            if wanted:
-                raise
+        except UsageError as error:
+            refused = error
             continue
         if objective.trains:
             found.append((cell, own))
+    if refused is not None and not found:
+        raise refused
     return found
 
 
