@@ -113,7 +113,7 @@ def raw_array(content: bytes) -> Callable[[Members], Members]:
 
 def saved(array: np.ndarray) -> bytes:
     file = io.BytesIO()
-    np.save(file, array, allow_pickle=True)
+    np.save(file, array)
     return file.getvalue()
 
 
