@@ -52,7 +52,7 @@ def dry_run(
     steps there of every row that never ran on it.
     """
     known = [one for one in record.load_all(results) if one["cost"].get("device", device) == device]
-    rates: dict[tuple[str, str, str, str], forecast.Rate] = {}
+    rates: dict[estimate.Row, forecast.Rate] = {}
     if calibrate:
         unseen = [
             cell
@@ -69,7 +69,7 @@ def dry_run(
             state, time = f"cached: {score_line(one)}", ""
         else:
             started = (results / ".runs" / cell.key / "last.ckpt").exists()
-            found.append(forecast.forecast(cell, known, results, rates.get(forecast.row(cell))))
+            found.append(forecast.forecast(cell, known, results, rates.get(estimate.row(cell))))
             state, time = "resumes" if started else "to run", estimate.clock(found[-1].seconds)
             time += f" ({found[-1].how})" if found[-1].how in ("scaled", "calibrated") else ""
         made.add_row(cell.name, cell.method, str(cell.seed), str(cell.training.steps), cell.key, escape(state), time)

@@ -11,6 +11,7 @@ from benchmark.cell import Cell
 from jepakit.registry import methods
 
 Estimate = tuple[float, str]
+Row = tuple[str, str, str, str]  # board, method, preset, variant
 REFERENCE_SHARE = 0.1  # of a trained cell's time, for rows that take no step
 
 
@@ -20,20 +21,33 @@ def seconds(cell: Cell, records: Sequence[Mapping[str, Any]]) -> Estimate | None
     Measured: the median of the same method, data set (or another fold of it), preset and variant. Scaled: from other
     records of the modality by the work of their training (steps · batch · depth · width²).
     """
-    done = [r for r in records if r["status"] in ("ok", "collapsed") and r["modality"] == cell.modality]
-    same = [
-        r["cost"]["wall_s"]
-        for r in done
-        if (r["method"], r["preset"], r["variant"]) == (cell.method, cell.preset, cell.variant)
-        and folds.board(cell.modality, r["dataset"]) == folds.board(cell.modality, cell.dataset)
-    ]
+    done = finished(cell, records)
+    same = alike(cell, done)
     if same:
-        return float(median(same)), "measured"
+        return float(median(one["cost"]["wall_s"] for one in same)), "measured"
     trained = [r for r in done if r["family"] != "reference"]
     rates = [r["cost"]["wall_s"] / _work(r["identity"]["training"], r["identity"]["size"]) for r in trained]
     if not rates:
         return None
     return float(median(rates)) * weight(cell), "scaled"
+
+
+def finished(cell: Cell, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The records of the cell's modality that came to their end."""
+    return [one for one in records if one["status"] in ("ok", "collapsed") and one["modality"] == cell.modality]
+
+
+def row(cell: Cell) -> Row:
+    """What the cells of one row share: all but the seed; folds of a data set are alike."""
+    return folds.board(cell.modality, cell.dataset), cell.method, cell.preset, cell.variant
+
+
+def alike(cell: Cell, done: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of the ``finished`` records that are of the cell's row."""
+    names = ("method", "preset", "variant")
+    return [
+        one for one in done if (folds.board(cell.modality, one["dataset"]), *(one[name] for name in names)) == row(cell)
+    ]
 
 
 def weight(cell: Cell) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmark import cost, estimate, folds
 from benchmark.cell import Cell
+from benchmark.estimate import Row
 from benchmark.subset import limited
 from jepakit.modality import Modality
 from jepakit.pretrain import build, fit
@@ -39,18 +40,13 @@ class Rate:
     parameters: int
 
 
-def row(cell: Cell) -> tuple[str, str, str, str]:
-    """What cells of one row share; folds of a data set are alike."""
-    return folds.board(cell.modality, cell.dataset), cell.method, cell.preset, cell.variant
-
-
 def calibrate(
     cells: Sequence[Cell], modalities: Mapping[str, Modality], device: str, say: Callable[[str], None]
-) -> dict[tuple[str, str, str, str], Rate]:
+) -> dict[Row, Rate]:
     """STEPS steps of one cell of every row; nothing is written. A row that cannot take them is left out."""
-    found: dict[tuple[str, str, str, str], Rate] = {}
+    found: dict[Row, Rate] = {}
     for cell in cells:
-        if row(cell) in found:
+        if estimate.row(cell) in found:
             continue
         say(f"{STEPS} steps of {cell.method} on {cell.name}")
         modality = limited(modalities[cell.name], cell.limit)
@@ -62,13 +58,13 @@ def calibrate(
             continue
         count = sum(weight.numel() for weight in objective.encoder().parameters())
         memory = taken.peak_device_mib or cost.peak_rss_mib()
-        found[row(cell)] = Rate(taken.step_ms[0] / 1e3, memory, count)
+        found[estimate.row(cell)] = Rate(taken.step_ms[0] / 1e3, memory, count)
     return found
 
 
 def forecast(cell: Cell, records: Sequence[Record], results: Path, rate: Rate | None = None) -> Forecast:
     """Of one cell. A row that ran here before is measured, whatever ``rate`` says."""
-    alike = [one for one in records if _alike(one, cell)]
+    alike = estimate.alike(cell, estimate.finished(cell, records))
     guess, memory = estimate.seconds(cell, records), _peak(alike)
     seconds, how = guess or (None, "unknown")
     if rate is not None and how != "measured":
@@ -87,17 +83,11 @@ def together(seconds: Sequence[float], jobs: int) -> float:
     return max(ends)
 
 
-def _alike(one: Record, cell: Cell) -> bool:
-    """Whether a record is of the row of ``cell`` and came to its end."""
-    where = folds.board(str(one["modality"]), str(one["dataset"]))
-    same = (where, one["method"], one["preset"], one["variant"]) == row(cell)
-    return same and one["modality"] == cell.modality and one["status"] in ("ok", "collapsed")
-
-
 def _rest(cell: Cell, records: Sequence[Record]) -> float:
     """Seconds that cells of the same data set, else of the modality, spent on everything but training."""
-    known = [one for one in records if one["modality"] == cell.modality and one["status"] in ("ok", "collapsed")]
-    here = [one for one in known if folds.board(cell.modality, str(one["dataset"])) == row(cell)[0]]
+    known = estimate.finished(cell, records)
+    board = folds.board(cell.modality, cell.dataset)
+    here = [one for one in known if folds.board(cell.modality, one["dataset"]) == board]
     times = [one["cost"]["wall_s"] - (one["cost"].get("pretrain_s") or 0.0) for one in here or known]
     return float(median(times)) if times else 0.0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmark import announce, forecast, plan, plugin, request
+from benchmark import announce, estimate, forecast, plan, plugin, request
 from benchmark.cell import Cell
 
 plugin.everything()
@@ -76,7 +76,7 @@ def test_calibration_takes_steps_of_every_row_once_and_leaves_no_file(
     rates = forecast.calibrate(planned.cells, planned.modalities, "cpu", told.append)
     assert len(told) == len(rates) == 2 and list(tmp_path.iterdir()) == []
     for one in planned.cells:
-        rate = rates[forecast.row(one)]
+        rate = rates[estimate.row(one)]
         assert rate.step_s > 0 and rate.memory_mib > 0 and rate.parameters > 1000
 
 

@@ -65,7 +65,8 @@ class Rule:
     """When an effect counts, written before the run. ``worth``: the smallest effect that the sentence is worth something
     with; ``above``: what the interval has to exceed (0: better at all; −worth for "as good as").
 
-    Not reproduced: the interval lies below ``worth``. Reproduced: it lies above ``above``. Inconclusive: neither.
+    Not reproduced: the interval lies below ``worth``, whatever else. Else reproduced: it lies above ``above``. Inconclusive:
+    neither.
     """
 
     worth: float
@@ -79,8 +80,8 @@ class Rule:
 
     def __str__(self) -> str:
         return (
-            f"reproduced if the 95 % interval of the outcome lies above {self.above:g}, not reproduced if it lies below "
-            f"{self.worth:g}, else inconclusive"
+            f"not reproduced if the 95 % interval of the outcome lies below {self.worth:g}, else reproduced if it "
+            f"lies above {self.above:g}, else inconclusive"
         )
 
 

@@ -20,9 +20,9 @@ from benchmark import plugin
 from benchmark.atomic import write_bytes
 from benchmark.listing import table
 from benchmark.perf import engines, loops, scaling, steps
+from jepakit.registry import datasets
 from jepakit.types import UsageError
 
-DEFAULT = "image,video,eeg,ecg,audio,tabular,lidar,volume"
 GUARDED = "ijepa,lejepa,mae,simclr"  # of ECG: a minute
 OK, SLOWER, USAGE = 0, 1, 3
 SHOWN = (
@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     """Options of the command line."""
     out = argparse.ArgumentParser("python -m benchmark.perf", description=__doc__)
     out.add_argument("what", choices=("steps", "scaling", "engines", "check"))
-    out.add_argument("--modalities", help=f"default: {DEFAULT}; of check: ecg")
+    out.add_argument("--modalities", help="default: all; of check: ecg")
     out.add_argument("--methods", help="default: the rows of each board that take steps; of check: " + GUARDED)
     out.add_argument("--factors", default=",".join(scaling.FACTORS))
     out.add_argument("--engines", default="local,ray")
@@ -72,7 +72,7 @@ def _steps(chosen: argparse.Namespace, console: Console) -> tuple[pd.DataFrame, 
     wanted = chosen.methods.split(",") if chosen.methods else None
     reference, found = loops.kernel(where), []
     with Progress(console=console, transient=True) as bar:
-        for modality in (chosen.modalities or DEFAULT).split(","):
+        for modality in _modalities(chosen.modalities):
             rows = steps.rows(modality, wanted, chosen.preset)
             task = bar.add_task(modality, total=len(rows))
             for cell, data in rows:
@@ -80,6 +80,10 @@ def _steps(chosen: argparse.Namespace, console: Console) -> tuple[pd.DataFrame, 
                 found.append(steps.measure(cell, data, where, chosen.rounds, reference))
                 bar.advance(task)
     return pd.DataFrame(found).assign(**steps.facts(where, chosen.threads)), steps.FILE
+
+
+def _modalities(asked: str | None) -> list[str]:
+    return asked.split(",") if asked else list(dict.fromkeys(name.partition("/")[0] for name in datasets))
 
 
 def _scaling(chosen: argparse.Namespace, console: Console) -> tuple[pd.DataFrame, str]:

@@ -162,7 +162,10 @@ def _agree(name: str, one: Record, other: str, known: Record) -> None:
         _equal(score, name, value, other, b[score])
 
 
-_REMEDY = "take one of the two away, or run the row again to see which is right"
+_REMEDY = (
+    "on another processor training ends a little elsewhere (see hardware in both records): keep one of the two; on the same "
+    "kind, run the row again to see which is right"
+)
 
 
 def _equal(score: Score, name: str, value: float, other: str, known: float) -> None:

@@ -19,9 +19,8 @@ from jepakit.types import Card
 
 @dataclass(frozen=True)
 class Method:
-    """A section about one method. facts: (name, words), those of its file; modality: one that it ran
-    on; where: its standing on every board; runs: its
-    records."""
+    """A section about one method. facts: (name, words), those of its file; modality: one that it ran on; where: its
+    standing on every board; runs: its records."""
 
     id: str
     name: str
