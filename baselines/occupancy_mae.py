@@ -25,6 +25,7 @@ from jepakit.modality import Modality, grid_positions
 from jepakit.nn import Backbone
 from jepakit.objective import Objective
 from jepakit.occupancy import VALUES, first, joint_mask, need_cells, need_occupied, occupied, room
+from jepakit.processes import terms
 from jepakit.recipe import narrow, vit
 from jepakit.registry import methods
 from jepakit.types import Batch, Losses, Size, Tokens, UsageError
@@ -78,7 +79,7 @@ class OccupancyMAE(Objective):
         logit = self.decoder(context, tokens.pos[:, None, None])[:, 0, 0]
         wanted = (self.modality.patches(batch).unflatten(-1, (-1, VALUES))[..., 0] > 0).to(logit.dtype)
         error = focal_loss(logit, wanted, self.focal).mean(-1)
-        loss = (error * hidden).sum() / hidden.sum().clamp_min(1)
+        loss = (error * hidden).sum() / terms(hidden)
         return Losses(loss, {"occupancy": loss.detach()})
 
 

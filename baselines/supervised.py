@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from jepakit.modality import Modality
 from jepakit.nn import Embedder
 from jepakit.objective import Objective
+from jepakit.processes import terms
 from jepakit.recipe import vit
 from jepakit.registry import methods
 from jepakit.types import Batch, Data, Losses, Size, Task, UsageError
@@ -24,12 +25,12 @@ from jepakit.types import Batch, Data, Losses, Size, Task, UsageError
 def masked_loss(task: Task, output: Tensor, label: Tensor) -> Tensor:
     """Mean loss over the labelled rows (and classes), 0 where there is none."""
     if task.kind == "class":
-        return F.cross_entropy(output, label, ignore_index=-1, reduction="sum") / (label >= 0).sum().clamp_min(1)
+        return F.cross_entropy(output, label, ignore_index=-1, reduction="sum") / terms(label >= 0)
     label = label.reshape(output.shape)
     known = ~label.isnan()
     wanted = label.nan_to_num()
     loss = F.binary_cross_entropy_with_logits if task.kind == "multilabel" else F.mse_loss
-    return (loss(output, wanted, reduction="none") * known).sum() / known.sum().clamp_min(1)
+    return (loss(output, wanted, reduction="none") * known).sum() / terms(known)
 
 
 def fraction(train: Data, task: Task, share: float) -> np.ndarray:

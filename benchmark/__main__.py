@@ -234,14 +234,14 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console, *, show: bool
     planned = plan.plan(asked, root, results, remember=not chosen.dry_run, device=chosen.device, threads=chosen.threads)
     cached = {i: None if chosen.force else record.find(results, cell) for i, cell in enumerate(planned.cells)}
     todo = [(i, cell) for i, cell in enumerate(planned.cells) if cached[i] is None]
-    jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device)
+    jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device, chosen.devices)
     announce.header(asked, planned, len(todo), jobs, root, console)
     if chosen.dry_run:
         device = hardware()[0] if chosen.device == "auto" else chosen.device
         announce.dry_run(planned, cached, results, jobs, console, device, calibrate=chosen.calibrate)
         return OK
     if chosen.engine == "local":
-        grid.present(chosen.device)
+        grid.present(chosen.device, chosen.devices)
     if not planned.cells:
         raise UsageError("no method can run on this data set; see the reasons above or name one with method=…")
     planned.modalities.clear()  # workers load their own
@@ -275,7 +275,7 @@ def _repeated(chosen: argparse.Namespace) -> list[str]:
 def _options(chosen: argparse.Namespace, asked: request.Request, root: Path) -> tuple[Options, int | None]:
     """How cells are run, and the number of processes that was asked for. Raises UsageError."""
     jobs = request.count("--jobs", chosen.jobs) if chosen.jobs != "auto" else asked.jobs
-    for name in ("threads", "timeout", "heartbeat"):
+    for name in ("threads", "devices", "timeout", "heartbeat"):
         if getattr(chosen, name) is not None and getattr(chosen, name) <= 0:
             raise UsageError(f"--{name} takes a number above 0, not '{getattr(chosen, name)}'")
     options = Options(
@@ -284,6 +284,7 @@ def _options(chosen: argparse.Namespace, asked: request.Request, root: Path) -> 
         plugins=tuple(path.resolve() for path in chosen.plugin),
         device=chosen.device,
         threads=chosen.threads,
+        devices=chosen.devices,
         timeout=None if chosen.timeout is None else chosen.timeout * 60,
         force=getattr(chosen, "force", False),
         only_cache=getattr(chosen, "only_cache", False),
@@ -318,7 +319,7 @@ def _hpo(chosen: argparse.Namespace, root: Path, console: Console) -> int:
         planned = plan.Plan(cells=list(cells))
         cached = {i: record.find(options.results, cell) for i, cell in enumerate(cells)}
         todo = [(i, cell) for i, cell in enumerate(cells) if cached[i] is None]
-        jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device)
+        jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device, chosen.devices)
         records, code = _grid(planned, cached, todo, options, jobs, console, hpo.line)
         if code != OK:
             raise _Stopped(code)

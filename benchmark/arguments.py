@@ -55,6 +55,12 @@ def parser() -> Parser:
     cells.add_argument(
         "--threads", type=int, help="of a cell on a CPU (default 1; another number gives other last bits)"
     )
+    cells.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        help="GPUs, or processes on a CPU, that pre-train one cell together (default 1)",
+    )
     cells.add_argument("--timeout", type=float, help="most minutes of pre-training per cell")
     cells.add_argument(
         "--heartbeat",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ import torch
 from benchmark.atomic import is_left_over
 from jepakit.objective import Objective
 
-# torch stores a checkpoint as a zip file whose members carry a CRC-32 each: that is its checksum.
-FILES = ("last.ckpt", "watch.json")
+FILES = ("last.ckpt", "last.ckpt.sha256", "watch.json")
 
 
 def examine(folder: Path, objective: Objective) -> None:
@@ -41,9 +40,10 @@ def examine(folder: Path, objective: Objective) -> None:
 def damage(checkpoint: Path, objective: Objective) -> str | None:
     """What is wrong with a checkpoint, as the end of a sentence; None when nothing is."""
     try:
-        with zipfile.ZipFile(checkpoint) as file:
-            if file.testzip() is not None:
-                return "does not match its checksum"
+        with checkpoint.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found not in checkpoint.with_name(f"{checkpoint.name}.sha256").read_text(encoding="ascii").split():
+            return "does not match its checksum"
         stored: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make every reader fail in its own way
         return f"cannot be read ({type(error).__name__})"

@@ -47,6 +47,7 @@ class Options:
     timeout: float | None = None
     force: bool = False
     only_cache: bool = False
+    devices: int = 1  # that pre-train one cell together
     heartbeat: float | None = None  # seconds after which a worker that has said nothing is ended; None: SILENCE
 
 
@@ -58,8 +59,9 @@ class Interrupted(KeyboardInterrupt):
         self.name = name
 
 
-def choose_jobs(asked: int | None, cells: int, device: str) -> int:
-    """How many processes. None (auto): one per GPU, else one per core as far as memory reaches.
+def choose_jobs(asked: int | None, cells: int, device: str, devices: int = 1) -> int:
+    """How many cells run at a time. None (auto): one per GPU, else one per core as far as memory reaches; fewer where
+    ``devices`` of them share a cell.
 
     A board's models are so small that two single-threaded cells beat one with two threads; every cell computes with one
     thread on a CPU in either case, so scores do not depend on the number of jobs.
@@ -68,15 +70,21 @@ def choose_jobs(asked: int | None, cells: int, device: str) -> int:
         device = pretrain.hardware()[0] if device == "auto" else device
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         asked = max(1, len(gpus(device))) if device != "cpu" else min(cores, max(1, _free_memory() // MEMORY_PER_JOB))
+        asked = max(1, asked // devices)
     return max(1, min(asked, cells))
 
 
-def present(device: str) -> None:
-    """Raises UsageError where this machine has no such device."""
+def present(device: str, devices: int = 1) -> None:
+    """Raises UsageError where this machine has no such device, or not as many."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(device, True):
         raise UsageError(
             f"this machine has no {device} device that torch can use; leave --device out, or use --device cpu"
+        )
+    names = gpus(device)
+    if devices > 1 and names and len(names) < devices:
+        raise UsageError(
+            f"this machine shows {len(names)} GPUs, not the {devices} of --devices; ask for as many or fewer"
         )
 
 
@@ -94,7 +102,7 @@ def gpus(device: str) -> list[str]:
 
 @contextmanager
 def seeing(gpu: str | None) -> Iterator[None]:
-    """A process that is started inside sees one GPU."""
+    """A process that is started inside sees this GPU, or these."""
     if gpu is None:
         yield
         return
@@ -143,6 +151,7 @@ def _run(cell: Cell, modality: Modality, options: Options, tell: Callable[[str, 
         timeout=options.timeout,
         force=options.force,
         only_cache=options.only_cache,
+        devices=options.devices,
     )
 
 
@@ -163,7 +172,7 @@ class _Worker:
     ready: bool = False
     task: tuple[int, Cell] | None = None
     heard: float = field(default_factory=time.monotonic)
-    gpu: str | None = None  # that it sees
+    gpu: str | None = None  # that it sees, or several
     hung: float | None = None  # when it was asked to stop because it had said nothing for too long
 
 
@@ -176,7 +185,8 @@ class _Pool:
         self.silence = SILENCE if options.heartbeat is None else options.heartbeat
         self.context = multiprocessing.get_context("spawn")
         self.workers: list[_Worker] = []
-        self.gpus = gpus(options.device)
+        names, each = gpus(options.device), options.devices
+        self.gpus = [",".join(names[i : i + each]) for i in range(0, len(names) - each + 1, each)]
 
     def run(self, todo: list[tuple[int, Cell]]) -> None:
         try:

@@ -251,14 +251,14 @@ FAULTS = (
     Fault(
         23,
         "one rank of several dies",
-        "the others end, the run fails",
-        waits="waits for the scale-out: today a cell is one process on one device",
+        "the others end, status `error` with the rank and its signal; the next run goes on from the checkpoint",
+        _in("ranks", "a_rank_that_dies_is_a_row_and_the_next_run_goes_on"),
     ),
     Fault(
         24,
         "a score far better or worse than ever before",
-        "flagged on both sides",
-        waits="waits for stored reference bands of several seeds",
+        "flagged on both sides, exit code 1 (`python -m benchmark.bands`)",
+        _in("bands", "scores_outside_of_their_band_are_flagged_on_both_sides", "the_grid_of_today_lies_in_its_bands"),
     ),
     Fault(
         25,

@@ -44,6 +44,7 @@ class Outcome:
     cost: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     disk: bool = False  # it failed because results could not be written: its checkpoint is kept
+    outside: bool = False  # it failed because another process died: its checkpoint is kept
 
 
 def disk_refused(error: BaseException) -> str:

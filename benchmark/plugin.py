@@ -16,6 +16,7 @@ from jepakit.registry import datasets, methods, probes
 from jepakit.types import UsageError
 
 GROUP = "jepakit.plugins"
+PREFIX = "jepakit_plugin_"  # of the modules that plugin files become
 # Names become folders and table cells.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._+-]{0,63})?")
 
@@ -48,7 +49,7 @@ def load(path: Path) -> list[str]:
         raise UsageError(f"the plugin {path} is not a python file; name an existing .py file with --plugin")
     path = path.resolve()
     before = _registered()
-    name = f"jepakit_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{PREFIX}{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -68,6 +69,11 @@ def load(path: Path) -> list[str]:
         if not NAME.fullmatch(label.partition(":")[2]):
             raise UsageError(f"the plugin {path.name} registers {label!r}; a name holds letters, digits, . _ + - only")
     return [label.partition(":")[2] for label in new]
+
+
+def loaded() -> list[Path]:
+    """The plugin files of this process, for others that are to know the same names."""
+    return [Path(str(module.__file__)) for name, module in sys.modules.items() if name.startswith(PREFIX)]
 
 
 def _registered() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import checkpoint, cost, diagnostics, features, flops, metrics, probes, record, signals, slurm
+from benchmark import checkpoint, cost, diagnostics, features, flops, metrics, probes, ranks, record, signals, slurm
 from benchmark.cache import Cache
 from benchmark.cell import Cell
 from benchmark.diagnostics import Look, Looker
@@ -29,8 +29,6 @@ from jepakit.types import PARTS, Data, Part, Task, UsageError
 
 # say(stage, fraction of the cell that is done, detail)
 Say = Callable[[str, float, str], None]
-WATCHES = 10  # how often features are looked at during pre-training
-CHECKPOINTS = 10
 VIEWED_ROWS = 512  # of the final look: all of its rows, so that lda_rank has many more samples than dimensions
 PRETRAIN_SHARE = 0.8  # of a cell's time, for the progress bar only
 
@@ -50,11 +48,13 @@ def run_cell(
     timeout: float | None = None,
     force: bool = False,
     only_cache: bool = False,
+    devices: int = 1,
 ) -> record.Record:
     """The record of ``cell``, from disk when it is finished, else by running it (resumed where it was interrupted).
 
     ``threads``: of torch on a CPU, 1 by default because another number gives other bits. ``timeout``: seconds of
-    pre-training. ``force``: ignore record, checkpoint and caches. ``only_cache``: UsageError where it would have to train.
+    pre-training. ``devices``: that pre-train the cell together (``benchmark.ranks``). ``force``: ignore record, checkpoint
+    and caches. ``only_cache``: UsageError where it would have to train.
     Raises UsageError (bad input; the grid stops) and KeyboardInterrupt (checkpoint written); every other failure becomes
     the record's status and reason. A record that the disk refuses is returned all the same, with ``unsaved``: True.
     """
@@ -70,13 +70,14 @@ def run_cell(
         torch.set_num_threads(threads or (1 if device == "cpu" else before))
         try:
             here = limited(modality, cell.limit)
-            outcome = _attempt(cell, here, results, run_folder, say, device, timeout, force, only_cache)
+            outcome = _attempt(cell, here, results, run_folder, say, device, devices, timeout, force, only_cache)
             saved = keep(results, cell, outcome)
         finally:
             torch.set_num_threads(before)
         if saved["status"] in record.FINAL:
             record.retire(results, saved)
-        if saved["status"] != "timeout" and not outcome.disk:  # with more time or space it goes on from its checkpoint
+        # With more time, space or luck it goes on from its checkpoint.
+        if not (saved["status"] == "timeout" or outcome.disk or outcome.outside):
             shutil.rmtree(run_folder, ignore_errors=True)
     return saved
 
@@ -105,6 +106,7 @@ def _attempt(
     folder: Path,
     say: Say,
     device: str,
+    devices: int,
     timeout: float | None,
     force: bool,
     only_cache: bool,
@@ -114,12 +116,12 @@ def _attempt(
     cost.reset_peak_rss()
     seed_everything(cell.seed)
     try:
-        _stages(cell, modality, Cache(results), folder, say, device, timeout, force, only_cache, outcome)
+        _stages(cell, modality, Cache(results), folder, say, device, devices, timeout, force, only_cache, outcome)
     except UsageError:
         raise
     except Exception as error:
         outcome.status, outcome.reason = classify(error)
-        outcome.disk = outcome.reason.startswith(FULL)
+        outcome.disk, outcome.outside = outcome.reason.startswith(FULL), isinstance(error, ranks.RankDied)
         outcome.scores, outcome.predictions = [], {}
     outcome.cost |= {
         "wall_s": time.perf_counter() - began,
@@ -133,8 +135,8 @@ def _attempt(
 
 
 def _stages(
-    cell: Cell, modality: Modality, cache: Cache, folder: Path, say: Say, device: str, timeout: float | None,
-    force: bool, only_cache: bool, outcome: Outcome,
+    cell: Cell, modality: Modality, cache: Cache, folder: Path, say: Say, device: str, devices: int,
+    timeout: float | None, force: bool, only_cache: bool, outcome: Outcome,
 ) -> None:  # fmt: skip
     say("data", 0.0, "")
     rows: dict[Part, Data] = {part: modality.windows(modality.data(part)) for part in PARTS}
@@ -151,7 +153,7 @@ def _stages(
                 f"the encoder of {cell.method} seed {cell.seed} on {cell.name} is not in the cache of {cache.results}; run "
                 "without --only-cache"
             )
-        facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, timeout, outcome)
+        facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, devices, timeout, outcome)
         cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
         found = None
     origin = probes.Source(objective.encoder(), modality, device)
@@ -193,11 +195,11 @@ def _flops(cell: Cell, modality: Modality, results: Path) -> dict[str, float]:
 
 
 def _pretrain(
-    cell: Cell, objective: Objective, modality: Modality, val: Data, folder: Path, say: Say, device: str,
+    cell: Cell, objective: Objective, modality: Modality, val: Data, folder: Path, say: Say, device: str, devices: int,
     timeout: float | None, outcome: Outcome,
 ) -> dict[str, Any]:  # fmt: skip
     """Train and return the facts kept beside the encoder: cost, history, when it collapsed."""
-    steps = cell.training.steps
+    steps, devices = cell.training.steps, devices if objective.trains else 1
     checkpoint.examine(folder, objective)
     log = WatchLog(folder, modality, val, device)
     outcome.facts = {"history": log.history, "trains": objective.trains}
@@ -217,7 +219,7 @@ def _pretrain(
     if objective.trains:
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        with slurm.unseen():
+        with slurm.unseen(), ranks.together(cell, modality, folder, device, devices) as team:
             fit = pretrain.fit(
                 objective,
                 modality,
@@ -225,10 +227,11 @@ def _pretrain(
                 seed=cell.seed,
                 folder=folder if objective.trains else None,
                 device=device,
-                checkpoint_every=max(1, steps // CHECKPOINTS),
+                checkpoint_every=ranks.often(steps, ranks.CHECKPOINTS),
                 watch=log,
-                watch_every=max(1, steps // WATCHES),
+                watch_every=ranks.often(steps, ranks.WATCHES),
                 progress=progress,
+                team=team,
             )
     except SystemExit as stop:  # how Lightning leaves when a second signal comes: exit code 1, or 0 for a killed run
         raise KeyboardInterrupt(signals.reason(KeyboardInterrupt())) from stop
@@ -241,6 +244,7 @@ def _pretrain(
         "peak_device_mib": fit.peak_device_mib,
         "device": fit.device,
         "precision": fit.precision,
+        **({"devices": devices} if devices > 1 else {}),
     }
     plain: dict[str, Any] = record.clean({**outcome.facts, "cost": outcome.cost, **log.facts()})
     return plain

@@ -38,7 +38,7 @@ def work(said: str, options: Options, say: Callable[[str, float, str], None] = q
         )
     return run_cell(
         cell, modality, options.results, say=say, device=options.device, threads=options.threads, timeout=options.timeout,
-        force=options.force,
+        force=options.force, devices=options.devices,
     )  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--plugin", type=Path, action="append", default=[])
     out.add_argument("--device", default="auto")
     out.add_argument("--threads", type=int)
+    out.add_argument("--devices", type=int, default=1, help="that pre-train one cell together")
     out.add_argument("--timeout", type=float, help="most seconds of pre-training per cell")
     out.add_argument("--force", action="store_true")
     return out
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 def command(path: Path, options: Options) -> list[str]:
     """The command that runs one spec in a process of its own."""
     words = [sys.executable, "-m", "benchmark.worker", str(path), "--results", str(options.results.resolve())]
-    words += ["--device", options.device, *(["--force"] if options.force else [])]
+    words += ["--device", options.device, "--devices", str(options.devices), *(["--force"] if options.force else [])]
     for name, value in (("data", options.root), ("threads", options.threads), ("timeout", options.timeout)):
         if value is not None:
             words += [f"--{name}", str(value.resolve() if isinstance(value, Path) else value)]
@@ -73,8 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     root = chosen.data or Path(os.environ.get("JEPAKIT_DATA") or "data")
     options = Options(
-        chosen.results, root, tuple(chosen.plugin), chosen.device, chosen.threads, chosen.timeout, chosen.force
-    )
+        chosen.results, root, tuple(chosen.plugin), chosen.device, chosen.threads, chosen.timeout, chosen.force,
+        devices=chosen.devices,
+    )  # fmt: skip
     code = OK
     with signals.stopping():
         try:

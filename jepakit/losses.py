@@ -11,16 +11,12 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather, all_reduce
 from torch.nn import functional as F
 
-
-def world_size() -> int:
-    """Number of processes that share the batch."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+from jepakit.processes import world_size
 
 
 def joint(z: Float[Tensor, "*v n k"]) -> Float[Tensor, "*v m k"]:

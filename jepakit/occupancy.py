@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from jepakit.modality import Modality
 from jepakit.nn import Backbone
+from jepakit.processes import terms
 from jepakit.targets import EMA
 from jepakit.types import Batch, Tokens, UsageError
 
@@ -100,7 +101,7 @@ def encode_only(backbone: Backbone, tokens: Tokens, flags: Bool[Tensor, "b n"], 
 
 def mean_over(x: Float[Tensor, "b n"], flags: Bool[Tensor, "b n"]) -> Float[Tensor, ""]:
     """Mean over the flagged cells of the whole batch, 0 without any."""
-    return (x * flags).sum() / flags.sum().clamp_min(1)
+    return (x * flags).sum() / terms(flags)
 
 
 def spread_hinge(x: Float[Tensor, "b n d"], flags: Bool[Tensor, "b n"]) -> Float[Tensor, ""]:
@@ -114,7 +115,7 @@ def spread_hinge(x: Float[Tensor, "b n d"], flags: Bool[Tensor, "b n"]) -> Float
         variance = ((x - mean[:, None]).square() * weight).sum(1) / (count - 1).clamp_min(1)
         hinge = F.relu(x.shape[-1] ** -0.5 - (variance + 1e-4).sqrt()).mean(1)
         some = count[:, 0] > 1
-        return (hinge * some).sum() / some.sum().clamp_min(1)
+        return (hinge * some).sum() / terms(some)
 
 
 class Convolutions(nn.Module):

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
-from jepakit.losses import joint, vicreg_covariance, vicreg_variance, world_size
+from jepakit.losses import joint, vicreg_covariance, vicreg_variance
+from jepakit.processes import world_size
 
 P = ParamSpec("P")
 

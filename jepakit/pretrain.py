@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,15 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins import TorchCheckpointIO
 from torch import Tensor, nn
 
 from jepakit.modality import Modality
 from jepakit.objective import Objective
+from jepakit.processes import alone
 from jepakit.randomness import batch_index, mix, reseed
+from jepakit.ranks import Team
 from jepakit.registry import methods
+from jepakit.saving import AtomicCheckpointIO
 from jepakit.schedules import cosine, stage_of, warmup_cosine
 from jepakit.types import Data, Size, UsageError
 
@@ -128,15 +129,19 @@ class Steps:
 
 
 class Pretrain(pl.LightningModule):
-    """Optimises any Objective on a resident training part; the batch at step i is a function of (seed, i) alone."""
+    """Optimises any Objective on a resident training part; the batch at step i is a function of (seed, i) alone, and a
+    rank of a ``team`` takes its share of it."""
 
-    def __init__(self, objective: Objective, modality: Modality, training: Training, seed: int) -> None:
+    def __init__(
+        self, objective: Objective, modality: Modality, training: Training, seed: int, team: Team | None = None
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.objective = objective
         self.modality = modality
         self.training_settings = training
         self.seed = seed
+        self.team = team
         self.lr = warmup_cosine(
             training.lr * training.lr_start, training.lr, training.lr * training.lr_end, training.warmup
         )
@@ -173,8 +178,11 @@ class Pretrain(pl.LightningModule):
             micro = step * settings.accumulate + part
             index = batch_index(self.seed, micro, len(self.resident), settings.batch_size)
             batch = self.modality.crop(self.resident.batch(index))
+            if self.team:
+                batch = self.team.share(batch)
             self.data_seconds += time.perf_counter() - began
-            losses = self.objective(batch, progress)
+            with self.team.draws(len(batch)) if self.team else nullcontext():
+                losses = self.objective(batch, progress)
             self.manual_backward(losses.total / settings.accumulate)
             for name, value in {"loss": losses.total.detach(), **losses.parts}.items():
                 self.sums[name] = self.sums.get(name, 0) + value / settings.accumulate
@@ -188,7 +196,7 @@ class Pretrain(pl.LightningModule):
         """Mean losses over the last ``steps`` steps; the only place that waits for the device."""
         means = {name: float(value) / steps for name, value in self.sums.items()}
         self.sums = {}
-        return means
+        return {name: self.team.mean(value) for name, value in means.items()} if self.team else means
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["step"], checkpoint["sums"] = self.step, {k: v.cpu() for k, v in self.sums.items()}
@@ -232,40 +240,24 @@ class Watcher(pl.Callback):
                 raise Diverged(step)
             self.history.append({"step": float(step), **losses})
             if self.watch:
-                self.watch(step, losses, module.objective)
+                with alone():
+                    self.watch(step, losses, module.objective)
         if self.checkpoint and self.checkpoint_every and step % self.checkpoint_every == 0 and not last:
             trainer.save_checkpoint(self.checkpoint)
         now = time.perf_counter()
         if self.progress and (now - self.told > 0.1 or last):
             self.told = now
             self.progress(step)
-        if self.stop:
+        if module.team.any(self.stop is not None) if module.team else self.stop:
             if self.checkpoint:
                 trainer.save_checkpoint(self.checkpoint)
-            raise _Interrupted(self.stop)
+            raise _Interrupted(self.stop or "another rank was stopped")
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history, "last_drain": self.last_drain}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history, self.last_drain = state_dict["history"], state_dict["last_drain"]
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write beside the file, flush to disk, then rename: a killed run never leaves half a checkpoint."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with draft.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -302,11 +294,14 @@ def fit(
     watch: Watch | None = None,
     watch_every: int = 50,
     progress: Callable[[int], None] | None = None,
+    team: Team | None = None,
 ) -> Fit:
     """Pre-train ``objective`` on the train part of ``modality``, continuing from ``folder``/last.ckpt where there is one.
 
     A resumed run ends with the same bits as an undisturbed one. ``watch(step, mean losses, objective)`` is called every
-    ``watch_every`` steps and at the end; ``progress(finished steps)`` at most ten times a second.
+    ``watch_every`` steps and at the end; ``progress(finished steps)`` at most ten times a second. ``team``: this process is
+    one of several ranks (``Team.joined``) that all call this with the same arguments but ``watch`` and ``progress``, which
+    belong to the first; the batch size is that of all ranks together.
 
     Raises UsageError for a batch that is too small, Diverged on a non-finite loss,
     KeyboardInterrupt after an interruption (with the checkpoint written when ``folder`` is given).
@@ -317,13 +312,14 @@ def fit(
     if not objective.trains:
         return Fit(0, 0.0, (0.0, 0.0), 0.0, 0.0, 0.0, device, precision)
     check_batch(objective, training)
-    module = Pretrain(objective, modality, training, seed)
+    module = Pretrain(objective, modality, training, seed, team)
     watcher = Watcher(folder, watch_every, checkpoint_every, watch, progress)
     with warnings.catch_warnings(), _quiet():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         trainer = pl.Trainer(
             accelerator={"cuda": "gpu"}.get(device, device),
-            devices=1,
+            devices=team.world if team else 1,
+            strategy=team.strategy() if team else "auto",
             precision=precision,  # type: ignore[arg-type]
             max_steps=training.steps,
             max_epochs=1,

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from jepakit.modality import Modality
 from jepakit.nn import Backbone, Embedder, initialise, weight_std
+from jepakit.processes import terms
 from jepakit.types import Batch, Tokens, UsageError
 
 
@@ -71,7 +72,7 @@ class ColumnLoss(nn.Module):
         code: Int[Tensor, "b n"] = torch.where(self.number, 0, wanted.long().clamp(0, self.width - 1))
         surprise = F.cross_entropy(logits.flatten(0, 1), code.flatten(), reduction="none").view_as(error)
         each = torch.where(self.number, error, surprise)
-        return (each * asked).sum() / asked.sum().clamp_min(1)
+        return (each * asked).sum() / terms(asked)
 
 
 class TokenHeads(nn.Module):

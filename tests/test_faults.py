@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import locale
 import os
 import resource
@@ -120,7 +121,16 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_cell_begins_anew(
     assert checkpoint.damage(path, objective) is None
     for kept in (0, 1, len(whole) // 2, len(whole) * 99 // 100):
         path.write_bytes(whole[:kept])
-        assert "cannot be read" in str(checkpoint.damage(path, objective)), kept
+        assert checkpoint.damage(path, objective) == "does not match its checksum", kept
+    sums = path.with_name("last.ckpt.sha256")
+    listed = sums.read_text()
+    assert listed.split()[0] == hashlib.sha256(whole).hexdigest()
+    path.write_bytes(whole)
+    sums.write_text("0" * 64 + "\n" + listed)  # killed between the checksum of the next one and the next one
+    assert checkpoint.damage(path, objective) is None
+    sums.unlink()
+    assert "cannot be read" in str(checkpoint.damage(path, objective))
+    sums.write_text(listed)
     weight = next(iter(torch.load(path.with_name("last.ckpt"), weights_only=True)["state_dict"].values())
                   if path.write_bytes(whole) else ())  # fmt: skip
     place = whole.index(weight.numpy().tobytes())  # one bit of one weight
@@ -131,8 +141,10 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_cell_begins_anew(
     assert checkpoint.damage(path, objective) == "of step 6 has lost the history of its losses"
     watch.write_bytes(history)
     torch.save({"state_dict": {}, "epoch": 3}, path)
+    sums.write_text(hashlib.sha256(path.read_bytes()).hexdigest())
     assert checkpoint.damage(path, objective) == "is not one of this version"
     path.write_bytes(whole)
+    sums.write_text(listed)
     other = pretrain.build(
         cell.method, grid.datasets[cell.name].make(None), make(tmp_path, **{"size.dim": "16"}).size, 0
     )

@@ -15,11 +15,7 @@ import modalities  # noqa: F401 - registers the families of data sets
 FAST, SLOW = 5, 60  # inputs for each reader
 # Defects of readers whose code committed rows depend on: a mend makes those rows out of date, so it waits until they are
 # made again anyway. Reader → patterns; nothing else may occur.
-KNOWN: dict[str, tuple[str, ...]] = {
-    "audio/esc50.csv": (r"gives an array of objects",),
-    "ecg/ludb.csv": (r"inhomogeneous shape", r"unsupported operand"),
-    "eeg/fif": (r"took more than", r"numbers that are none"),
-}  # fmt: skip
+KNOWN: dict[str, tuple[str, ...]] = {}
 
 
 @pytest.fixture(autouse=True)

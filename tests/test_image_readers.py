@@ -17,6 +17,7 @@ from PIL import Image
 
 from jepakit.types import PARTS, DataError
 from modalities.image import cifar, plain, store
+from modalities.image.archives import members
 from modalities.image.cifar import Cifar10, Cifar10Jpeg, Cifar100
 from modalities.image.idx import FashionMnist
 
@@ -190,6 +191,27 @@ def jpeg(image: np.ndarray, kind: str = "JPEG") -> bytes:
     out = io.BytesIO()
     Image.fromarray(image).save(out, kind, quality=95)
     return out.getvalue()
+
+
+def test_an_archive_that_unpacks_to_far_more_than_images_do_is_refused(tmp_path: Path) -> None:
+    def packed(*sizes: int) -> Path:
+        path = tmp_path / "bomb.tar.gz"
+        with tarfile.open(path, "w:gz") as tar:
+            for number, size in enumerate(sizes):
+                member = tarfile.TarInfo(f"{number}.png")
+                member.size = size
+                tar.addfile(member, io.BytesIO(bytes(size)))
+        return path
+
+    for path in (packed(1 << 22), packed(*[1 << 16] * 64)):  # zeros shrink a thousandfold
+        with pytest.raises(DataError, match=r"bomb\.tar\.gz unpacks to far more"):
+            list(members(path, "copy it again", lambda name: True))
+    noise = np.random.default_rng(0).bytes(1 << 16)
+    with tarfile.open(tmp_path / "sound.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo("a.png")
+        member.size = len(noise)
+        tar.addfile(member, io.BytesIO(noise))
+    assert list(members(tmp_path / "sound.tar.gz", "copy it again", lambda name: True)) == [("a.png", noise)]
 
 
 def test_the_jpeg_copy_of_cifar10(tmp_path: Path) -> None:

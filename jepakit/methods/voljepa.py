@@ -24,6 +24,7 @@ from jepakit.mask_sets import SetPredictor
 from jepakit.modality import Modality
 from jepakit.nn import Backbone
 from jepakit.objective import MaskedJEPA
+from jepakit.processes import terms
 from jepakit.recipe import narrow
 from jepakit.registry import methods
 from jepakit.schedules import momentum
@@ -45,7 +46,7 @@ class VolJEPA(MaskedJEPA):
         predicted = self.predictor(context, gather(tokens.pos, split.target), 0, real)
         weight = real[..., None].to(predicted.dtype)
         loss = self.distance(predicted * weight, gather(target, split.target) * weight)
-        loss = loss * weight.numel() / weight.sum().clamp_min(1)
+        loss = loss * weight.numel() / terms(weight)
         return Losses(loss, {"prediction": loss.detach()})
 
 

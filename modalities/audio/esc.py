@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -117,10 +117,7 @@ class Esc50(Esc):
         table = folder / "meta" / "esc50.csv"
         try:
             with table.open(encoding="utf-8", newline="") as file:
-                known = {
-                    row["filename"]: (int(row["fold"]), int(row["target"]), row["src_file"])
-                    for row in csv.DictReader(file)
-                }
+                known = {row["filename"]: _entry(row) for row in csv.DictReader(file)}
         except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
             raise DataError(f"{table} is not the table of ESC-50 ({error}); {cls.remedy()}") from error
         names = [path.rpartition("/")[2] for path in found.path]
@@ -133,6 +130,14 @@ class Esc50(Esc):
         if not all(1 <= one <= cls.folds for one in fold) or not all(0 <= one < 50 for one in label):
             raise DataError(f"{table} has a fold outside 1 to 5 or a target outside 0 to 49; {cls.remedy()}")
         return in_turn(np.array(fold), cls.folds, cls.fold), np.array(label, dtype=np.int64), np.array(unit)
+
+
+def _entry(row: Mapping[str, str | None]) -> tuple[int, int, str]:
+    """(fold, target, Freesound clip) of a line of the table. Raises KeyError, TypeError or ValueError for a broken one."""
+    fold, target, clip = row["fold"], row["target"], row["src_file"]
+    if fold is None or target is None or not clip:
+        raise ValueError(f"the line of {row['filename']} is too short")
+    return int(fold), int(target), clip
 
 
 @datasets.register_family("audio/esc10-fold")

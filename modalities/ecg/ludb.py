@@ -103,6 +103,8 @@ def diagnoses(file: Path) -> pd.DataFrame:
     """Labels by record number from ludb.csv: hypertrophy, sinus_rhythm, axis (−1 where unlabelled)."""
     try:
         table = pd.read_csv(file, index_col="ID").sort_index()
+        if not (pd.api.types.is_integer_dtype(table.index) and table.index.is_unique):
+            raise ValueError("column ID is not a number of its own in every line")
         entries = {
             name: [
                 [line.strip() for line in str(cell).splitlines()] if pd.notna(cell) else [] for cell in table[column]

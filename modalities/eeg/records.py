@@ -24,6 +24,7 @@ logging.getLogger("mne").setLevel(logging.ERROR)
 
 MENDED = 0.15  # largest share of the electrodes that is interpolated
 FLAT = 0.05  # µV from the smallest to the largest value
+FASTEST = 100_000.0  # Hz; a damaged header says more, and its filters would be longer than any recording
 WEAKEST, STRONGEST = 0.2, 1000.0  # µV, robust standard deviation of scalp EEG, far beyond what a scalp gives
 AGAIN = "copy the file again from its source or leave it out"
 
@@ -182,6 +183,8 @@ def clean(signal: np.ndarray, rate: float, how: Cleaning, path: Path) -> np.ndar
     """The cleaned signal (c, t) at ``how.rate``, float32. Raises DataError for a recording sampled more slowly than that."""
     if rate < how.rate - 1e-6:
         raise DataError(f"{path} is sampled at {rate:g} Hz, {how.rate:g} are needed; leave the recording out")
+    if not rate <= FASTEST:
+        raise DataError(f"{path} says that it is sampled at {rate:g} Hz, which no amplifier does; {AGAIN}")
     x = np.asarray(signal, dtype=np.float64)
     lines = np.arange(how.mains, min(rate / 2 - 1, how.rate), how.mains)
     if len(lines):

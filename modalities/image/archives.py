@@ -14,6 +14,9 @@ from PIL import Image, UnidentifiedImageError
 
 from jepakit.types import DataError
 
+LARGEST = 1 << 28  # bytes of a member; a batch of CIFAR has 31 million
+RATIO = 200  # how many times its own size an archive may unpack to; images hardly shrink
+
 
 def need(path: Path, remedy: str) -> Path:
     """The path, or a DataError when the file is not there or empty."""
@@ -28,11 +31,17 @@ def members(archive: Path, remedy: str, wanted: Callable[[str], bool]) -> Iterat
     """(name, content) of every wanted regular file of a tar archive of any compression, in its order.
 
     Nothing is written to disk, so names cannot escape anywhere; links and devices are skipped. Raises DataError when the
-    archive is damaged or ends too early.
+    archive is damaged, ends too early, or unpacks to more than images do (LARGEST, RATIO).
     """
+    total = 0
     try:
         with tarfile.open(need(archive, remedy)) as tar:
             for member in tar:
+                total += member.size
+                if member.size > LARGEST or total > RATIO * archive.stat().st_size:
+                    raise DataError(
+                        f"the archive {archive} unpacks to far more than images do ({member.name}); {remedy}"
+                    )
                 if member.isfile() and wanted(member.name):
                     file = tar.extractfile(member)
                     if file is not None:
