@@ -12,6 +12,7 @@ What is shown holds for the cells that were run, at the preset ``smoke`` and on 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import CHECKOUT, plugin, record, source
+from benchmark import CHECKOUT, folds, plugin, record, source
 from benchmark.atomic import write_bytes
 from benchmark.board import SILENT
 from benchmark.cell import PRETRAINING, SCORING
@@ -50,6 +51,12 @@ def sources(one: Mapping[str, Any]) -> dict[str, list[Path]]:
     }
 
 
+@functools.lru_cache(maxsize=4096)
+def digest(files: tuple[Path, ...], checkout: Path = CHECKOUT) -> str:
+    """``source.digest``, computed once in a process: nothing is edited while it runs."""
+    return source.digest(files, checkout)
+
+
 def changed(records: Iterable[Record], old: Path) -> dict[str, dict[str, str]]:
     """New digest → {as: old digest, of: kind} of every part of the records' code that differs between ``old`` and here.
 
@@ -58,8 +65,8 @@ def changed(records: Iterable[Record], old: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for one in records:
         for kind, files in sources(one).items():
-            new = source.digest(files)
-            then = source.digest([old / path.relative_to(CHECKOUT) for path in files], old)
+            new = digest(tuple(files))
+            then = digest(tuple(old / path.relative_to(CHECKOUT) for path in files), old)
             known = one["identity"]["code"].get(kind, then)
             if new != then == known:
                 found[new] = {"as": then, "of": kind}
@@ -72,17 +79,17 @@ def cover(records: Sequence[Record], parts: Mapping[str, Mapping[str, str]]) -> 
     seen: set[tuple[Any, ...]] = set()
     chosen = []
     for one in sorted(records, key=lambda r: (r["cost"].get("wall_s") or 0.0, r["key"])):
-        found = {kind: source.digest(files) for kind, files in sources(one).items()}
+        found = {kind: digest(tuple(files)) for kind, files in sources(one).items()}
         recipe = tuple(sorted((k, v) for k, v in one["overrides"].items() if k.startswith("recipe.")))
         tasks = (one["modality"], tuple(one["identity"]["probes"]), tuple(sorted({s["task"] for s in one["scores"]})))
         wanted = {
             "method": ("method", found["method"], recipe),
-            "data": ("data", f"{one['modality']}/{one['dataset']}"),
+            "data": ("data", one["modality"], folds.origin(one["modality"], one["dataset"])),  # folds share a reader
             "pretraining": ("pretraining", found["method"], recipe),
             "scoring": ("scoring", *tasks),
             "features": ("features", one["modality"], one["method"]),
         }
-        new = {wanted[kind] for kind, digest in found.items() if digest in parts} - seen
+        new = {wanted[kind] for kind, code in found.items() if code in parts} - seen
         if new:
             seen |= new
             chosen.append(one)
@@ -157,7 +164,7 @@ def read_whole(records: Iterable[Record], parts: Mapping[str, Mapping[str, str]]
     then: dict[str, Mapping[str, str]] = {}
     for one in records:
         name = f"{one['modality']}/{one['dataset']}"
-        if source.digest([datasets[name].source]) in parts:
+        if digest((datasets[name].source,)) in parts:
             then[name] = one["identity"]["data"]
     for name, wanted in sorted(then.items()):
         modality = datasets[name].make(data)
