@@ -185,3 +185,23 @@ def test_controls() -> None:
     both.first.load_state_dict(teacher.state_dict())
     torch.manual_seed(0)
     assert float(both(some(), 0.0).total.detach()) == alone  # stage 1 is the control's own step
+
+
+def test_the_moving_teacher_differs_by_its_teacher_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    moving, frozen = build("moving-teacher", Tiles(), SIZE, 0), build("random-teacher", Tiles(), SIZE, 0)
+    frozen.backbone.load_state_dict(moving.backbone.state_dict())
+    frozen.predictor.load_state_dict(moving.predictor.state_dict())
+    plain = moving.target.teacher.tokens
+
+    def normed(batch: Batch) -> Tensor:
+        return torch.nn.functional.layer_norm(plain(batch).x, (SIZE.dim,))
+
+    monkeypatch.setattr(frozen.target, "forward", normed)
+    losses = []
+    for objective in (moving, frozen):
+        torch.manual_seed(0)
+        losses.append(float(objective(some(), 0.5).total.detach()))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    before = copied(moving.target)
+    fit(moving, Tiles(), TRAINING, seed=1, device="cpu")
+    assert not unchanged(moving.target, before) and moving.encoder() is moving.target.teacher

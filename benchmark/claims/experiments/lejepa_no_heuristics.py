@@ -1,4 +1,7 @@
-"""LeJEPA (Balestriero & LeCun 2025): is one regulariser worth stop-gradient, moving teacher and predictor together?"""
+"""LeJEPA (Balestriero & LeCun 2025): is one regulariser worth stop-gradient, moving teacher and predictor together?
+
+Before an outcome was computed, shapes were taken out: their arms would take two hours of two cores.
+"""
 
 from __future__ import annotations
 
@@ -26,4 +29,4 @@ def no_heuristics() -> Study:
         "weight × 5": Arm("lejepa", {"recipe.weight": "0.25"}),
         "weight 0": Arm("lejepa", {"recipe.weight": "0"}),
     }
-    return contrast(["image/shapes", "ecg/simulated", "audio/simulated"], arms, "lejepa", "byol", no_worse(0.02))
+    return contrast(["ecg/simulated", "audio/simulated"], arms, "lejepa", "byol", no_worse(0.02))
