@@ -9,7 +9,7 @@ import torch
 from benchmark import plugin
 from benchmark.overall import aside
 from jepakit.registry import datasets
-from jepakit.types import UsageError
+from jepakit.types import Batch, UsageError
 from modalities.controlled import labels, nuisances, views
 from modalities.image.shapes import Shapes
 from modalities.image.views import draw
@@ -106,7 +106,7 @@ def test_views_of_no_strength_are_the_input() -> None:
     still, moved = (draw(one.policy, 64, torch.device("cpu")).action(one.policy) for one in (none, crop))
     assert float(still.abs().max()) == pytest.approx(0, abs=1e-6) and float(moved.abs().max()) > 0.1
     assert crop.policy.scale == Shapes.policy.scale and crop.policy.flip == 0 == crop.policy.jitter * crop.policy.hue
-    batch = views.Batch(torch.randn(4, 12, 500))
+    batch = Batch(torch.randn(4, 12, 500))
     hearts = {name: datasets[f"ecg/views-{name}"].make(None) for name in views.STRENGTHS}
     assert hearts["none"].views(batch) is batch and not torch.equal(hearts["crop"].views(batch).x, batch.x)
 
