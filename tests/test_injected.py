@@ -71,7 +71,7 @@ def test_verdict_by_hand() -> None:
     assert falling.verdict == NOT_REPRODUCED and falling.effect is not None and falling.effect.mean == -1
     assert falling.seeds == 2 and len(falling.table) == 2 * len(METRICS)
     turned = next(row for row in falling.table if row["metric"] == "alpha_req")
-    assert turned["τ"] == 1  # less is better there
+    assert turned["τ"] == 1  # nearer to 1 is better there
     # Of six pairs four rise: (4 − 2) / 6.
     assert by_method(lines((0.6, 0.9, 0.7, 0.8)), "rankme") == {"a": pytest.approx(1 / 3), "b": pytest.approx(1 / 3)}
     assert by_method(lines((0.5, 0.5, 0.5, 0.5)), "rankme") == {}

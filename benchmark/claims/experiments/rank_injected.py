@@ -12,11 +12,11 @@ from scipy.stats import kendalltau
 
 from benchmark.claims.claim import Evidence, Finding, Study, claims
 from benchmark.claims.judge import Rule, estimate
+from benchmark.claims.rankings import turned
 from benchmark.claims.toys.injected import INJECTED, METRICS, ROWS, SEEDS, SORTS, STEPS, measure
 
 RULE = Rule(worth=0.3)
 MAIN = "rankme"
-BETTER = {"alpha_req": -1, "uniformity": -1}  # of the other metrics more is said to be better
 
 
 @claims.register(
@@ -65,11 +65,11 @@ def by_method(lines: list[dict[str, Any]], metric: str) -> dict[str, float]:
     encoders: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for one in lines:
         if one[metric] is not None:
-            encoders.setdefault((one["method"], one["seed"]), []).append((one[metric], one["score"]))
+            encoders.setdefault((one["method"], one["seed"]), []).append((turned(metric, one[metric]), one["score"]))
     found: dict[str, list[float]] = {}
     for (method, _), pairs in encoders.items():
         x, y = np.array(pairs).T
-        tau = float(kendalltau(BETTER.get(metric, 1) * x, y).statistic)
+        tau = float(kendalltau(x, y).statistic)
         if np.isfinite(tau):
             found.setdefault(method, []).append(tau)
     return {method: float(np.mean(taus)) for method, taus in sorted(found.items())}
