@@ -24,7 +24,7 @@ PROBES = {"probe": f"linear,{PROBE}"}
     paper="Zhu et al. 2026, arXiv 2501.04969 (AD-L-JEPA); Lin et al. 2024, arXiv 2212.05758 (BEV-MAE)",
     says="Pre-trained on all scenes and fine-tuned on a tenth of their labels, a JEPA beats training from scratch on these.",
     fixed="scenes, labels, tokens, encoder, fine-tuning and its budget; what the encoder starts from moves",
-    budget="`quick`, two to four minutes a run on one core",
+    budget="`quick`, five minutes and more a run on one core, most of it fine-tuning",
 )
 def bev_label_efficiency() -> Study:
     """AD-L-JEPA against the untrained encoder; BEV-MAE beside them; a hundredth and all of the labels shown as well."""

@@ -24,7 +24,7 @@ MAIN = "rankme"
     paper="Garrido et al. 2023, arXiv 2210.02885 (RankMe); Thilak et al. 2023, arXiv 2312.04000 (LiDAR)",
     says="Of two sets of features the one of the higher effective rank is the one that a probe reads better.",
     fixed="encoders, rows, labels, probe; the number of added dimensions that tell nothing moves",
-    budget=f"{STEPS} steps for each of {len(ROWS)} rows and {SEEDS} seeds, then probes: two minutes of one core",
+    budget=f"{STEPS} steps for each of {len(ROWS)} rows and {SEEDS} seeds, then probes: three minutes of one core",
 )
 def rank_injected() -> Study:
     """RankMe; other label-free numbers beside it, under noise that views share and that they do not."""

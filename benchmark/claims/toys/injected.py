@@ -18,7 +18,6 @@ import numpy as np
 
 from baselines import column_mae, random_init, scarf, vicreg
 from benchmark import metrics
-from benchmark.budget import preset
 from benchmark.diagnostics.look import Look, Looker
 from benchmark.diagnostics.measures import measure as numbers_of
 from benchmark.features import extract
@@ -27,7 +26,7 @@ from jepakit.methods import lejepa, tjepa
 from jepakit.modality import Modality
 from jepakit.pretrain import Training, build, fit
 from jepakit.registry import methods
-from jepakit.types import PARTS, Part
+from jepakit.types import PARTS, Part, Size
 from modalities.tabular.made import Linear
 
 # By file, so that the numbers know the code they were made with.
@@ -39,15 +38,17 @@ METRICS = ("rankme", "participation", "nesum", "lda_rank", "alpha_req", "uniform
 SORTS = ("fresh", "own")
 INJECTED = (0, 4, 16, 64)
 SEEDS, STEPS, VIEWED = 3, 150, 256
+# As boards of tables have under `quick`.
+SIZE = Size(64, 4, 4, 32, 2, 4)
+TRAINING: dict[str, Any] = {"batch_size": 64, "lr": 1e-3}
 STREAM = 0x696E6A65
 
 
 def encoder_of(name: str, modality: Modality, seed: int, steps: int) -> Any:
     """A row of the board after ``steps`` steps."""
-    budget = preset("quick").of(modality.name)
-    training = {**budget.training, **methods[name].info.get("training", {}), "steps": steps}
-    objective = build(name, modality, replace(budget.size, steps=steps), seed)
-    fit(objective, modality, Training(**training), seed=seed, device="cpu", precision="32-true")
+    training = Training(**{**TRAINING, **methods[name].info.get("training", {}), "steps": steps})
+    objective = build(name, modality, replace(SIZE, steps=steps), seed)
+    fit(objective, modality, training, seed=seed, device="cpu", precision="32-true")
     return objective.encoder().eval()
 
 
