@@ -6,8 +6,8 @@ fresh scores. Tuned rows (variant ``tuned``) have standings of their own, with t
 Modalities weigh the same, and data sets the same within a modality. The headline is the normalised score
 (``benchmark.normalised``) over the data sets that have that scale. A missing or failed cell counts 0, what an untrained
 encoder gets, and ranks last: leaving out a hard data set gains nothing; ``normalised_present`` and ``coverage`` stand
-beside it. Intervals take the data sets as given and redraw seeds and test units of each by itself; within a data set all
-methods see the same draws.
+beside it. Data sets that say ``aside`` were made for one claim and are no part of it. Intervals take the data sets as given
+and redraw seeds and test units of each by itself; within a data set all methods see the same draws.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from benchmark.board import Board
 from benchmark.lines import CEILING, FLOOR, Line, Measure, Number
 from benchmark.normalised import ratio
 from benchmark.stats import RESAMPLES, Resampled, joint, percentiles
+from jepakit.registry import datasets
+from jepakit.types import UsageError
 
 PROBE = "linear"
 RIDGE = 1.0
@@ -97,7 +99,7 @@ def overall(boards: Sequence[Board]) -> list[Standing]:
     chosen: dict[tuple[str, str, str, str], tuple[int, int, str, _Cell]] = {}
     for board in boards:
         for variant in ("", tuned.WORD):
-            cell = None if board.budget else _cell(board, variant)
+            cell = None if board.budget or aside(board.modality, board.dataset) else _cell(board, variant)
             if cell is None:
                 continue
             # Of two versions of the data the one with more fresh rows is today's.
@@ -111,6 +113,15 @@ def overall(boards: Sequence[Board]) -> list[Standing]:
         sizes = Counter(cell.modality for cell in cells)
         out += _standings(group[0], [replace(c, weight=1 / (len(sizes) * sizes[c.modality])) for c in cells])
     return out
+
+
+def aside(modality: str, dataset: str) -> bool:
+    """Whether a data set says that it is none to rank methods on (``modalities.controlled``); False for an unknown one."""
+    name = f"{modality}/{dataset}"
+    try:
+        return name in datasets and bool(getattr(datasets[name].make, "aside", False))
+    except UsageError:  # a family that has no such member
+        return False
 
 
 def _cell(board: Board, variant: str) -> _Cell | None:

@@ -26,7 +26,7 @@ def everything(plugins: Iterable[Path] = ()) -> None:
 
     Raises UsageError for a plugin that does not import or registers nothing.
     """
-    for package in ("modalities", "jepakit.methods", "baselines", "benchmark.probes"):
+    for package in ("modalities", "modalities.controlled", "jepakit.methods", "baselines", "benchmark.probes"):
         importlib.import_module(package)
     for point in entry_points(group=GROUP):
         try:

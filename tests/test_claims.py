@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -19,7 +20,7 @@ from benchmark.claims import claim, command, page
 from benchmark.claims.claim import FACTS, Evidence, Finding, Study, claims
 from benchmark.claims.contrast import Arm, contrast, over_places
 from benchmark.claims.judge import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Estimate, Rule, estimate, no_worse
-from benchmark.claims.rankings import orders
+from benchmark.claims.rankings import dealt, orders, turned
 from jepakit.registry import Registry
 from jepakit.types import UsageError
 
@@ -180,6 +181,19 @@ def test_orders_of_methods_turn_only_where_they_do(tmp_path: Path, monkeypatch: 
     assert same.tau == pytest.approx(1) and same.effect <= 0 and same.turned == 0 < same.apart
     assert turned.tau == pytest.approx(-1) and turned.effect > 1 and turned.turned == turned.apart
     assert orders({}, board["simulated"]) is None
+
+
+def test_scores_dealt_out_anew_are_the_exact_null() -> None:
+    x, y = [1.0, 2.0, 2.0, 4.0, 5.0], [0.1, 0.5, 0.4, 0.4, 0.9]
+    every = [scipy_stats.kendalltau(x, order).statistic for order in itertools.permutations(y)]
+    drawn = dealt(x, y, 20_000, 0)
+    assert drawn.mean() == pytest.approx(0, abs=0.02)
+    for cut in (0.2, 0.5, 0.8):
+        assert np.mean(np.abs(drawn) > cut) == pytest.approx(np.mean(np.abs(every) > cut), abs=0.015)
+    assert set(np.round(drawn, 9)) <= set(np.round(every, 9))
+    assert np.isnan(dealt([1.0, 1.0], [0.0, 1.0], 3, 0)).all()
+    assert turned("alpha_req", 0.7) == pytest.approx(-0.3) == turned("alpha_req", 1.3)
+    assert turned("rankme", 3.0) == 3 and turned("uniformity", -2.0) == 2 and np.isnan(turned("rankme", None))
 
 
 # --- a claim's own numbers -------------------------------------------------------------------------------------------

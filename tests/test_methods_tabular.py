@@ -14,6 +14,7 @@ import modalities  # noqa: F401 - registers
 from baselines.binrecon import BinRecon
 from baselines.scarf import one_way
 from jepakit.columns import ColumnSets, ReleasedSets, base_hundred
+from jepakit.methods.tjepa_regularised import spread
 from jepakit.modality import Modality
 from jepakit.pretrain import build
 from jepakit.registry import datasets
@@ -86,6 +87,33 @@ def test_regularisation_tokens_are_seen_by_every_pass_and_never_hidden(made: Mod
     loss.backward()
     for register in objective.backbone.registers:
         assert bool(register.grad.abs().sum() > 0)
+
+
+def test_a_regulariser_in_place_of_the_token_adds_its_term_and_nothing_else(made: Modality) -> None:
+    batch = made.data("train").batch(torch.arange(16))
+    plain = build("tjepa", made, SIZE, 0, {"tokens": 0})
+    for name, term, settings in (
+        ("tjepa-sigreg", "sigreg", {"weight": 0.3}),
+        ("tjepa-vicreg", "spread", {"beta": 0.3}),
+    ):
+        objective = build(name, made, SIZE, 0, settings)
+        assert objective.least_batch == 2 and not len(objective.backbone.registers)
+        losses = []
+        for one in (plain, objective):
+            one.load_state_dict(plain.state_dict(), strict=False)
+            torch.manual_seed(0)
+            losses.append(one(batch, 0.0))
+        assert float(losses[1].parts["prediction"]) == pytest.approx(float(losses[0].total.detach()), rel=1e-5)
+        whole = float(losses[0].total.detach()) + 0.3 * float(losses[1].parts[term])
+        assert float(losses[1].total.detach()) == pytest.approx(whole, rel=1e-5)
+
+
+def test_the_spread_of_rows_by_hand() -> None:
+    z = torch.tensor([[0.0, 1.0], [0.0, -1.0], [0.0, 1.0], [0.0, -1.0]])
+    # Standard deviations .01 (√ε) and above 1: mean hinge (1 − .01) / 2; no covariance.
+    assert float(spread(z)) == pytest.approx(25 * 0.99 / 2, rel=1e-4)
+    both = torch.tensor([[1.0, 1.0], [-1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]]) * 3
+    assert float(spread(both)) == pytest.approx(2 * 12.0**2 / 2, rel=1e-4)  # covariance 36 / 3, twice, over 2
 
 
 def test_the_released_row_has_one_more_token(made: Modality) -> None:

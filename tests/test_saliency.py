@@ -10,6 +10,7 @@ import pytest
 import torch
 from waves import Waves
 
+from jepakit.methods.dseq_orders import Ordered
 from jepakit.recipe import vit
 from jepakit.saliency import Regions, Salient, accumulated
 from jepakit.schedules import constant
@@ -87,3 +88,23 @@ def test_targets_are_those_of_the_plain_teacher_and_saliency_comes_from_block_te
     for b, n in itertools.product(range(3), range(40)):
         by_hand = float((seen[0][b, 1 + n] * register).sum()) / math.sqrt(8)
         assert float(saliency[b, n]) == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_other_orders_are_the_same_regions_with_the_background_last() -> None:
+    saliency = torch.zeros(1, 8, 8)
+    # Regions of nine tokens: top right, bottom left, top left and bottom right, in falling saliency.
+    for value, (row, column) in zip((4, 3, 2, 1), ((0, 5), (5, 0), (0, 0), (5, 5))):
+        saliency[0, row : row + 3, column : column + 3] = value
+    ranked = Regions((8, 8))(saliency.flatten(1))
+    assert [int(region[0, 0]) for region in ranked[:4]] == [5, 40, 0, 45]
+    orders = {name: Ordered((8, 8), 4, 0.15, name) for name in ("reversed", "raster", "random")}
+    first = {name: [int(one[0, 0]) for one in order(saliency.flatten(1))[:4]] for name, order in orders.items()}
+    assert first["reversed"] == [45, 0, 40, 5] and first["raster"] == [0, 5, 40, 45]
+    many = saliency.flatten(1).expand(2000, -1)
+    torch.manual_seed(0)
+    *regions, background = orders["random"](many)
+    assert torch.equal(background[:1], ranked[4])
+    places = torch.stack([region[:, 0] for region in regions], 1)
+    assert torch.equal(places.sort(1).values, torch.tensor([0, 5, 40, 45]).expand(2000, -1))
+    for place in (0, 5, 40, 45):  # each as often at every position
+        np.testing.assert_allclose((places == place).float().mean(0), 0.25, atol=0.04)

@@ -65,3 +65,26 @@ def _told(rows: Sequence[Row]) -> dict[tuple[int, int], bool]:
     """By pair of rows that a board would tell apart, whether the first is better."""
     means = _means(rows)
     return {(i, j): means[i] > means[j] for i, j in compare([row.sampled for row in rows]).different}
+
+
+# --- label-free numbers -----------------------------------------------------------------------------------------------
+
+
+def turned(name: str, value: float | None) -> float:
+    """A label-free number so that more is said to be better: ranks as they are, ``alpha_req`` by how near it is to 1,
+    ``uniformity`` and ``alignment`` negated; NaN for none."""
+    if value is None:
+        return float("nan")
+    if name == "alpha_req":
+        return -abs(value - 1)
+    return -value if name in ("uniformity", "alignment") else value
+
+
+def dealt(x: Sequence[float], y: Sequence[float], draws: int, seed: int) -> np.ndarray:
+    """(draws,): Kendall's τ-b of x with y dealt out anew: what an order that knows nothing scores. NaN where x or y ties
+    throughout."""
+    one, two = (np.sign(np.subtract.outer(values, values)) for values in (np.asarray(x, float), np.asarray(y, float)))
+    size = np.sqrt(np.square(one).sum() * np.square(two).sum())
+    orders = np.random.default_rng(seed).random((draws, len(one))).argsort(1)
+    sums = (one * two[orders[:, :, None], orders[:, None, :]]).sum((1, 2))
+    return np.asarray(sums / size if size else np.full(draws, np.nan))
