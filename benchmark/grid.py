@@ -48,6 +48,7 @@ class Options:
     force: bool = False
     only_cache: bool = False
     heartbeat: float | None = None  # seconds after which a worker that has said nothing is ended; None: SILENCE
+    loggers: tuple[str, ...] = ()  # names of ``benchmark.loggers``
 
 
 class Interrupted(KeyboardInterrupt):
@@ -143,6 +144,7 @@ def _run(cell: Cell, modality: Modality, options: Options, tell: Callable[[str, 
         timeout=options.timeout,
         force=options.force,
         only_cache=options.only_cache,
+        loggers=options.loggers,
     )
 
 
