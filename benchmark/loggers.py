@@ -1,8 +1,8 @@
 """Loggers: the curves of pre-training in people's own tools: TensorBoard's files by default, wandb or MLflow on request.
 
-Lightning's loggers write them; here is only when, what and where: ``.logs/<modality>/<dataset>/<method>-s<seed>-<key>`` of the
-results, which stays when the run folder goes. Nothing of a run depends on it: losses are read as the loop computes them, generators
-are left as they were, and a logger that fails is left out with a warning.
+Lightning's loggers write them; here is only when, what and where: ``.logs/<modality>/<dataset>/<method>-s<seed>-<key>``
+of the results, which stays when the run folder goes. Nothing of a run depends on it: losses are read as the loop computes
+them, generators are left as they were, and a logger that fails is left out with a warning.
 """
 
 from __future__ import annotations
