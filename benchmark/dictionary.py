@@ -244,6 +244,16 @@ TABLES = (
               "cost_s": "seconds of one process that they took", "pflop": "10¹⁵ operations of their pre-training",
               "rule": "how it is judged", "says": "what is claimed, in our words", "found": "what stands behind the verdict",
               "paper": "whose claim"}),
+    Table("claims_lines.csv", "make claims", "a part of the outcome of a claim that was run to its end",
+          ("claim", "what", "effect", "lo", "hi"), {
+              "claim": "its name", "what": "the part: a data set or a board", "effect": "the effect there"}),
+    Table("embeddings_*.csv", "python -m benchmark embed MODALITY",
+          "a test row of the data set as the frozen encoder of a record has it, in the plane of most variance",
+          ("method", "variant", "family", "seed", "key", "share_x", "share_y", "x", "y", "task", "label", "nuisance",
+           "factor"), {
+              "key": "of the record whose encoder it is", "share_x": "share of the variance along x",
+              "share_y": "along y", "x": "first principal component", "y": "second", "label": "of the row in the task",
+              "nuisance": "a factor that good features may ignore", "factor": "its value for the row"}),
     Table("planted.csv", "make planted", "a method with or without the part that holds it",
           ("method", "control", "removed", "expected", "source", "seeds", "as_expected", "loss_as_expected", "collapsed",
            "verdict", "collapse_step", "std_mean", "std_min", "rankme", "mean_cosine", "z_std", "z_rank", "score", "loss",

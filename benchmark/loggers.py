@@ -33,8 +33,9 @@ from jepakit.registry import did_you_mean
 from jepakit.schedules import cosine, stage_of, warmup_cosine
 from jepakit.types import Losses, UsageError
 
-# Any of a logger's packages will do; the last is what the error tells to install.
-PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}
+# Any of a logger's modules will do.
+MODULES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}
+INSTALL = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow-skinny"}
 DEFAULT, NONE = "tensorboard", "none"
 POINTS = 100  # of a curve of losses; diagnostics have those of the watch
 ENDED = {"ok": "FINISHED", "collapsed": "FINISHED", "interrupted": "KILLED", "timeout": "KILLED"}  # in MLflow's words
@@ -56,17 +57,17 @@ def choose(words: Sequence[str] | None) -> tuple[str, ...]:
     """
     names = tuple(dict.fromkeys(name for word in words or [DEFAULT] for name in word.split(",")))
     for name in names:
-        if name not in (*PACKAGES, NONE):
-            raise did_you_mean("logger", name, [*PACKAGES, NONE])
+        if name not in (*MODULES, NONE):
+            raise did_you_mean("logger", name, [*MODULES, NONE])
     if NONE in names:
         if len(names) > 1:
             raise UsageError("--logger none stands by itself; leave it out or leave the other loggers out")
         return ()
-    lacking = [name for name in names if not any(find_spec(package) for package in PACKAGES[name])]
+    lacking = [name for name in names if not any(find_spec(module) for module in MODULES[name])]
     if lacking and not words:
         return ()
     if lacking:
-        package = PACKAGES[lacking[0]][-1]
+        package = INSTALL[lacking[0]]
         raise UsageError(f"--logger {lacking[0]} needs {package}: .venv/bin/pip install -c constraints.txt {package}")
     if "wandb" in names:
         _wandb_may_log()
@@ -77,7 +78,7 @@ def _wandb_may_log() -> None:
     """In a run without a terminal there is nobody to ask for the key."""
     import wandb
 
-    if os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun") and not wandb.api.api_key:
+    if os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun") and not wandb.login(prompt=False):
         raise UsageError("wandb has no key; run `wandb login` once, or set WANDB_MODE=offline and sync the runs later")
 
 
