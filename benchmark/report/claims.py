@@ -100,7 +100,8 @@ def _claim(one: Mapping[str, str], lines: Sequence[Mapping[str, str]]) -> Claim:
 
 
 def _figure(name: str, one: Mapping[str, str], lines: Sequence[Mapping[str, str]]) -> Drawing:
-    """The outcome with its interval on top, what it is the mean of below; dashed: no effect, dotted: one worth the sentence."""
+    """The outcome with its interval on top, what it is the mean of below. Dashed: no effect; dotted: one that the sentence
+    is worth something with; neither where the rule is of another kind."""
     rows = [(POOLED, one), *((line["what"], line) for line in lines)]
     values = [(label, *(_float(row[key]) for key in ("effect", "lo", "hi"))) for label, row in rows]
     shown = [(label, mean, low, high) for label, mean, low, high in values if mean is not None]
@@ -113,7 +114,8 @@ def _figure(name: str, one: Mapping[str, str], lines: Sequence[Mapping[str, str]
             if low is not None and high is not None:
                 axes.plot([low, high], [y, y], color=colour, linewidth=2.2, alpha=0.55, solid_capstyle="round")
             axes.plot([mean], [y], "D" if label == POOLED else "o", color=colour, markersize=size)
-        axes.axvline(0, color=grey, linewidth=0.8, linestyle="--")
+        if rule is not None:
+            axes.axvline(0, color=grey, linewidth=0.8, linestyle="--")
         if rule is not None and rule.worth:
             axes.axvline(rule.worth, color=blue, linewidth=0.9, linestyle=":")
             axes.annotate(
@@ -128,9 +130,8 @@ def _figure(name: str, one: Mapping[str, str], lines: Sequence[Mapping[str, str]
         axes.set_xlabel("outcome")
 
     words = "; ".join(f"{label} {around(mean, low, high, '.3g')}" for label, mean, low, high in shown)
-    caption = f"{one['outcome']}. Bars: 95 % intervals. Dashed: nothing" + (
-        "; dotted: the smallest effect that the sentence is worth something with." if rule and rule.worth else "."
-    )
+    caption = f"{one['outcome']}. Bars: 95 % intervals." + (" Dashed: no effect" if rule else "")
+    caption += "; dotted: the smallest one that the sentence is worth something with." if rule and rule.worth else ""
     return draw(name, (WIDTH, 0.85 + 0.19 * len(shown)), paint, caption, f"{one['outcome']}: {words}.")
 
 

@@ -39,7 +39,8 @@ def rank_predicts_probe() -> Study:
 
 
 def judge(evidence: Evidence) -> Finding:
-    """One line per board: the effect, τ over methods, with its exact permutation p, τ within methods, and what choosing by rank costs."""
+    """One line per board: the effect (τ over methods) with its exact permutation p, τ within methods, what choosing by rank
+    costs."""
     found: dict[str, list[float]] = {}
     within: list[float] = []
     regrets, seeds, table, count = [], [], [], 0
@@ -61,8 +62,8 @@ def judge(evidence: Evidence) -> Finding:
             seeds.append(len(points) // len({one.method for one in points}))
             table.append(
                 {
-                    "data set": f"{modality}/{dataset}", "checkpoints": len(points), "effect": tau, "p": p, "τ within": inside,
-                    "regret": cost, **{f"τ {name}": across(points, name)[0] for name in OTHERS},
+                    "data set": f"{modality}/{dataset}", "checkpoints": len(points), "effect": tau, "p": p,
+                    "τ within": inside, "regret": cost, **{f"τ {name}": across(points, name)[0] for name in OTHERS},
                 }
             )  # fmt: skip
         if parts:
