@@ -26,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_document_is_a_page_of_the_site_and_in_its_contents(site: Path) -> None:
-    names = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "CONTRIBUTING", "CHANGELOG"}
+    names = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "CONTRIBUTING", "CHANGELOG", "boards"}
     assert {path.stem for path in site.glob("*.html")} - {"404"} == names
     contents = set(re.findall(r'href="([\w-]+)\.html"', (site / "protocol.html").read_text("utf-8")))
     assert names <= contents
