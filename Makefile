@@ -112,8 +112,8 @@ format: $(DEV) ## ruff: mend what can be mended
 types: $(DEV) ## mypy --strict
 	@$(PY) -m mypy
 
-clean: ## remove caches of runs and tools; environment, records and boards stay
-	rm -rf results/.cache results/.runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+clean: ## remove caches and curves of runs, caches of tools; environment, records and boards stay
+	rm -rf results/.cache results/.runs results/.logs site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
 	find . -name '.venv*' -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
 # --- environment -----------------------------------------------------------------------------------------------------

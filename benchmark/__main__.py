@@ -25,6 +25,7 @@ from benchmark import (
     labelfree,
     leaderboard,
     listing,
+    loggers,
     outcome,
     plan,
     plugin,
@@ -236,6 +237,7 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console, *, show: bool
     todo = [(i, cell) for i, cell in enumerate(planned.cells) if cached[i] is None]
     jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device, chosen.devices)
     announce.header(asked, planned, len(todo), jobs, root, console)
+    announce.logs(options.loggers, chosen.logger, results, console)
     if chosen.dry_run:
         device = hardware()[0] if chosen.device == "auto" else chosen.device
         announce.dry_run(planned, cached, results, jobs, console, device, calibrate=chosen.calibrate)
@@ -250,6 +252,8 @@ def _run(chosen: argparse.Namespace, root: Path, console: Console, *, show: bool
         cache = Cache(results)
         missing = [cell for _, cell in todo if cache.facts(cell.encoder_key) is None]
         todo = [(i, cell) for i, cell in todo if cell not in missing]
+    if todo:
+        loggers.prepare(options.loggers, results)
     engine = engines.engine(chosen, options, asked_jobs)
     records, code = _grid(planned, cached, todo, options, jobs, console, engine=engine)
     try:
@@ -289,6 +293,7 @@ def _options(chosen: argparse.Namespace, asked: request.Request, root: Path) -> 
         force=getattr(chosen, "force", False),
         only_cache=getattr(chosen, "only_cache", False),
         heartbeat=None if chosen.heartbeat is None else chosen.heartbeat * 60,
+        loggers=loggers.choose(chosen.logger) if hasattr(chosen, "logger") else (),
     )
     return options, jobs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import estimate, folds, forecast, listing, plan, record, request
+from benchmark import estimate, folds, forecast, listing, loggers, plan, record, request
 from benchmark.progress import score_line
 from jepakit.registry import datasets
 
@@ -34,6 +35,20 @@ def header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int, 
     )
     for what, why in planned.skipped.items():
         say(f"skipped {what}: {escape(why)}")
+
+
+def logs(chosen: Sequence[str], asked: Sequence[str] | None, results: Path, console: Console) -> None:
+    """Where the curves of what is trained can be seen."""
+    ways = {
+        "tensorboard": f"tensorboard --logdir {loggers.logs(results)}",
+        "wandb": "wandb",
+        "mlflow": f"mlflow ui --backend-store-uri {loggers.tracking(results)}",
+    }
+    words = " · ".join(ways[name] for name in chosen)
+    if not chosen and asked is None:
+        words = "none, as tensorboardX is not installed: .venv/bin/pip install -c constraints.txt tensorboardX"
+    if words:
+        console.print(f"curves  {words}", soft_wrap=True, highlight=False, markup=False)
 
 
 def dry_run(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import jepakit
-from benchmark import runs
+from benchmark import loggers, runs
 from benchmark.claims import command as claims
 from benchmark.contracts import command as contracts
 from benchmark.engines import command as engines
@@ -84,6 +84,7 @@ def parser() -> Parser:
         command.add_argument(
             "--calibrate", action="store_true", help="a dry run that takes a few steps of each row that never ran"
         )
+        loggers.add(command)
         engines.add(command)
     planned = commands.add_parser(
         "plan",

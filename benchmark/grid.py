@@ -49,6 +49,7 @@ class Options:
     only_cache: bool = False
     devices: int = 1  # that pre-train one cell together
     heartbeat: float | None = None  # seconds after which a worker that has said nothing is ended; None: SILENCE
+    loggers: tuple[str, ...] = ()  # names of ``benchmark.loggers``
 
 
 class Interrupted(KeyboardInterrupt):
@@ -152,6 +153,7 @@ def _run(cell: Cell, modality: Modality, options: Options, tell: Callable[[str, 
         force=options.force,
         only_cache=options.only_cache,
         devices=options.devices,
+        loggers=options.loggers,
     )
 
 

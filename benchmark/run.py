@@ -6,7 +6,8 @@ import random
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmark.cell import Cell
 from benchmark.diagnostics import Look, Looker
 from benchmark.features import Features
 from benchmark.lock import locked
+from benchmark.loggers import RunLog
 from benchmark.outcome import FULL, CellTimeout, Outcome, classify, describe, describe_data, disk_refused
 from benchmark.subset import limited
 from benchmark.watch import WatchLog
@@ -49,12 +51,14 @@ def run_cell(
     force: bool = False,
     only_cache: bool = False,
     devices: int = 1,
+    loggers: Sequence[str] = (),
 ) -> record.Record:
     """The record of ``cell``, from disk when it is finished, else by running it (resumed where it was interrupted).
 
     ``threads``: of torch on a CPU, 1 by default because another number gives other bits. ``timeout``: seconds of
     pre-training. ``devices``: that pre-train the cell together (``benchmark.ranks``). ``force``: ignore record, checkpoint
-    and caches. ``only_cache``: UsageError where it would have to train.
+    and caches. ``only_cache``: UsageError where it would have to train. ``loggers``: names of ``benchmark.loggers`` that are
+    told of the training.
     Raises UsageError (bad input; the grid stops) and KeyboardInterrupt (checkpoint written); every other failure becomes
     the record's status and reason. A record that the disk refuses is returned all the same, with ``unsaved``: True.
     """
@@ -70,7 +74,8 @@ def run_cell(
         torch.set_num_threads(threads or (1 if device == "cpu" else before))
         try:
             here = limited(modality, cell.limit)
-            outcome = _attempt(cell, here, results, run_folder, say, device, devices, timeout, force, only_cache)
+            log = RunLog(loggers, results, cell)
+            outcome = _attempt(cell, here, results, run_folder, say, device, devices, timeout, force, only_cache, log)
             saved = keep(results, cell, outcome)
         finally:
             torch.set_num_threads(before)
@@ -110,19 +115,25 @@ def _attempt(
     timeout: float | None,
     force: bool,
     only_cache: bool,
+    log: RunLog,
 ) -> Outcome:
     began = time.perf_counter()
     outcome = Outcome()
     cost.reset_peak_rss()
     seed_everything(cell.seed)
+    ended = "interrupted"
     try:
-        _stages(cell, modality, Cache(results), folder, say, device, devices, timeout, force, only_cache, outcome)
+        _stages(cell, modality, Cache(results), folder, say, device, devices, timeout, force, only_cache, outcome, log)
+        ended = outcome.status
     except UsageError:
         raise
     except Exception as error:
         outcome.status, outcome.reason = classify(error)
         outcome.disk, outcome.outside = outcome.reason.startswith(FULL), isinstance(error, ranks.RankDied)
         outcome.scores, outcome.predictions = [], {}
+        ended = outcome.status
+    finally:
+        log.end(ended, outcome.scores)
     outcome.cost |= {
         "wall_s": time.perf_counter() - began,
         "peak_rss_mib": cost.peak_rss_mib(),
@@ -136,7 +147,7 @@ def _attempt(
 
 def _stages(
     cell: Cell, modality: Modality, cache: Cache, folder: Path, say: Say, device: str, devices: int,
-    timeout: float | None, force: bool, only_cache: bool, outcome: Outcome,
+    timeout: float | None, force: bool, only_cache: bool, outcome: Outcome, log: RunLog,
 ) -> None:  # fmt: skip
     say("data", 0.0, "")
     rows: dict[Part, Data] = {part: modality.windows(modality.data(part)) for part in PARTS}
@@ -153,7 +164,7 @@ def _stages(
                 f"the encoder of {cell.method} seed {cell.seed} on {cell.name} is not in the cache of {cache.results}; run "
                 "without --only-cache"
             )
-        facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, devices, timeout, outcome)
+        facts = _pretrain(cell, objective, modality, rows["val"], folder, say, device, devices, timeout, outcome, log)
         cache.save_encoder(cell.encoder_key, objective.encoder(), facts)
         found = None
     origin = probes.Source(objective.encoder(), modality, device)
@@ -196,18 +207,22 @@ def _flops(cell: Cell, modality: Modality, results: Path) -> dict[str, float]:
 
 def _pretrain(
     cell: Cell, objective: Objective, modality: Modality, val: Data, folder: Path, say: Say, device: str, devices: int,
-    timeout: float | None, outcome: Outcome,
+    timeout: float | None, outcome: Outcome, log: RunLog,
 ) -> dict[str, Any]:  # fmt: skip
     """Train and return the facts kept beside the encoder: cost, history, when it collapsed."""
     steps, devices = cell.training.steps, devices if objective.trains else 1
     checkpoint.examine(folder, objective)
-    log = WatchLog(folder, modality, val, device)
-    outcome.facts = {"history": log.history, "trains": objective.trains}
+    watch = WatchLog(folder, modality, val, device)
+    outcome.facts = {"history": watch.history, "trains": objective.trains}
     outcome.cost |= {
         "params_m": cost.parameters_m(objective.encoder()),
         "params_trained_m": cost.parameters_m(objective, trained=True) if objective.trains else 0.0,
     }
     began = time.perf_counter()
+
+    def watched(step: int, losses: dict[str, float], watched: Objective) -> None:
+        watch(step, losses, watched)
+        log.watched(watch.history[-1], losses)
 
     def progress(step: int) -> None:
         signals.hold()
@@ -219,7 +234,9 @@ def _pretrain(
     if objective.trains:
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        with slurm.unseen(), ranks.together(cell, modality, folder, device, devices) as team:
+        resumed = (folder / "last.ckpt").exists()
+        told = log.during(objective, resumed=resumed) if objective.trains else nullcontext()
+        with slurm.unseen(), told, ranks.together(cell, modality, folder, device, devices) as team:
             fit = pretrain.fit(
                 objective,
                 modality,
@@ -228,7 +245,7 @@ def _pretrain(
                 folder=folder if objective.trains else None,
                 device=device,
                 checkpoint_every=ranks.often(steps, ranks.CHECKPOINTS),
-                watch=log,
+                watch=watched,
                 watch_every=ranks.often(steps, ranks.WATCHES),
                 progress=progress,
                 team=team,
@@ -246,7 +263,7 @@ def _pretrain(
         "precision": fit.precision,
         **({"devices": devices} if devices > 1 else {}),
     }
-    plain: dict[str, Any] = record.clean({**outcome.facts, "cost": outcome.cost, **log.facts()})
+    plain: dict[str, Any] = record.clean({**outcome.facts, "cost": outcome.cost, **watch.facts()})
     return plain
 
 

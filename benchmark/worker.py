@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmark import plugin, record, signals, spec
+from benchmark import loggers, plugin, record, signals, spec
 from benchmark.fingerprint import fingerprints
 from benchmark.grid import Options
 from benchmark.run import quiet, run_cell
@@ -38,7 +38,7 @@ def work(said: str, options: Options, say: Callable[[str, float, str], None] = q
         )
     return run_cell(
         cell, modality, options.results, say=say, device=options.device, threads=options.threads, timeout=options.timeout,
-        force=options.force, devices=options.devices,
+        force=options.force, devices=options.devices, loggers=options.loggers,
     )  # fmt: skip
 
 
@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--devices", type=int, default=1, help="that pre-train one cell together")
     out.add_argument("--timeout", type=float, help="most seconds of pre-training per cell")
     out.add_argument("--force", action="store_true")
+    loggers.add(out)
     return out
 
 
@@ -61,6 +62,7 @@ def command(path: Path, options: Options) -> list[str]:
     """The command that runs one spec in a process of its own."""
     words = [sys.executable, "-m", "benchmark.worker", str(path), "--results", str(options.results.resolve())]
     words += ["--device", options.device, "--devices", str(options.devices), *(["--force"] if options.force else [])]
+    words += ["--logger", ",".join(options.loggers) or loggers.NONE]
     for name, value in (("data", options.root), ("threads", options.threads), ("timeout", options.timeout)):
         if value is not None:
             words += [f"--{name}", str(value.resolve() if isinstance(value, Path) else value)]
@@ -73,13 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run every spec and return the exit code."""
     chosen = parser().parse_args(arguments)
     root = chosen.data or Path(os.environ.get("JEPAKIT_DATA") or "data")
-    options = Options(
-        chosen.results, root, tuple(chosen.plugin), chosen.device, chosen.threads, chosen.timeout, chosen.force,
-        devices=chosen.devices,
-    )  # fmt: skip
     code = OK
     with signals.stopping():
         try:
+            options = Options(
+                chosen.results, root, tuple(chosen.plugin), chosen.device, chosen.threads, chosen.timeout, chosen.force,
+                devices=chosen.devices, loggers=loggers.choose(chosen.logger),
+            )  # fmt: skip
+            loggers.prepare(options.loggers, options.results)
             for path in chosen.specs:
                 plugin.everything(options.plugins)
                 cell = spec.read(path)

@@ -1,13 +1,15 @@
 """The site of the documentation is made of the pages that are in the checkout anyway; nothing is written twice.
 
-README, CONTRIBUTING and CHANGELOG become pages beside those of ``docs/``, and links are turned accordingly. What the site
-does not hold (source files, boards) is named without a link, since the site may be read without the checkout.
+README, CONTRIBUTING and CHANGELOG become pages beside those of ``docs/``, and links are turned accordingly. The page of
+boards is drawn from the committed leaderboards. What the site does not hold (source files, boards) is named without a
+link, since the site may be read without the checkout.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,10 @@ def on_files(files: Files, config: Any) -> Files:
     """Adds the pages that lie outside ``docs/``."""
     for page, source in BESIDE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    sys.path.insert(0, str(ROOT))
+    from benchmark.report import gallery
+
+    files.append(File.generated(config, "boards.md", content=gallery.page(ROOT / "results")))
     return files
 
 

@@ -247,8 +247,9 @@ def test_the_committed_table_and_page_are_what_records_say(tmp_path: Path) -> No
     for folder in ("records", "claims"):
         shutil.copytree(RESULTS / folder, tmp_path / folder)
     command.rebuild(tmp_path)
-    fresh, kept = ((folder / command.FILE).read_text(encoding="utf-8") for folder in (tmp_path, RESULTS))
-    assert fresh == kept, "run `make claims` and commit results/claims.csv"
+    for name in (command.FILE, command.LINES):
+        fresh, kept = ((folder / name).read_text(encoding="utf-8") for folder in (tmp_path, RESULTS))
+        assert fresh == kept, f"run `make claims` and commit results/{name}"
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.page(text) == text, "run python -m benchmark.claims.page"
     assert all(f"`{name}`" in text for name in claims)

@@ -18,10 +18,13 @@ from test_leaderboard import everything, fresh, read, write
 from benchmark import embeddings, leaderboard, record
 from benchmark.__main__ import main
 from benchmark.board import boards
+from benchmark.claims import command
+from benchmark.claims.judge import Rule
 from benchmark.overall import headline
-from benchmark.report import page, series
+from benchmark.report import claims, page, series
 from benchmark.report.ids import anchor
 from benchmark.report.svg import inline
+from jepakit.types import UsageError
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac{ & \x07'
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG7buVgAAAABJRU5ErkJggg==")
@@ -92,8 +95,29 @@ def plant(results: Path) -> None:
     write(results, "broken", 0, status="nan", reason="<script>alert(3)")
     write(results, "mae", 0, preset="smoke")
     planes(results)
+    tested(results)
     (results / "figures").mkdir()
     (results / "figures" / "masks_mae_ecg_simulated.png").write_bytes(PNG)
+
+
+def tested(results: Path) -> None:
+    """A claim that was run to its end, one whose cells are partly there, and one that nobody ran."""
+    rule = str(Rule(0.02))
+    given = [
+        {"claim": "b-partly", "state": "partly run", "effect": -77.75, "lo": -88.85, "hi": -66.65, "detectable": 55.55,
+         "seeds": 3, "runs": 21, "runs_needed": 80, "cost_s": 10.0, "says": "Partly.", "found": "above on 1 of 1"},
+        {"claim": "a-done", "state": "not reproduced", "effect": 0.004, "lo": -0.001, "hi": 0.009, "detectable": 0.007,
+         "replicates": 2, "seeds": 5, "runs": 160, "runs_needed": 160, "cost_s": 6458.0, "says": HOSTILE, "found": "none"},
+        {"claim": "c-not", "state": "not run", "seeds": 0, "runs": 0, "runs_needed": 15, "cost_s": 0.0, "says": "Not."},
+    ]  # fmt: skip
+    made = pd.DataFrame([{"outcome": "arm minus than", "rule": rule, "paper": "P 2026", **one} for one in given])
+    made.reindex(columns=list(command.COLUMNS)).to_csv(results / command.FILE, index=False)
+    lines = [
+        ("a-done", "ecg/one", 0.003, -0.01, 0.02),
+        ("a-done", "<i>", 0.005, None, None),
+        ("b-partly", "x", 1, 0, 2),
+    ]
+    pd.DataFrame(lines, columns=list(command.LINE_COLUMNS)).to_csv(results / command.LINES, index=False)
 
 
 def planes(results: Path) -> None:
@@ -292,6 +316,41 @@ def test_pictures_are_shown_where_they_are_and_missed_where_not(seen: Page) -> N
     assert image["alt"].startswith("Samples of ecg/simulated as mae sees them")
     assert "show-masks\nijepa ecg" in seen.text and "show-masks\nmae ecg" not in seen.text
     assert "show-masks\nsupervised" not in seen.text
+
+
+def test_a_claim_has_a_verdict_when_all_of_it_was_run(seen: Page, content: bytes) -> None:
+    heads, *lines = seen.tables["claims-index"]
+    assert [line[:2] for line in lines] == [
+        ["a-done", "not reproduced"],
+        ["b-partly", "partly run"],
+        ["c-not", "not run"],
+    ]
+    cells = [dict(zip(heads, line, strict=True)) for line in lines]
+    assert (cells[0]["outcome"], cells[0]["detectable"]) == ("0.004 [-0.001, 0.009]", "0.007")
+    assert (cells[1]["outcome"], cells[1]["detectable"], cells[1]["runs"], cells[1]["needed"]) == ("", "", "21", "80")
+    for number in ("77.7", "88.8", "66.6", "55.5", "above on 1 of 1"):
+        assert number not in seen.text, "what part of the cells say is no outcome"
+    assert "partly run: no verdict yet" in seen.text and "P 2026" in seen.text and str(Rule(0.02)) in seen.text
+    assert "arm minus than: all together 0.004 [-0.001, 0.009]; ecg/one 0.003 [-0.01, 0.02]; <i> 0.005." in seen.text
+    assert content.decode().count("all together 0.004") == 1 and "worth 0.02" in seen.text
+    assert [own["href"] for own in seen.all("a")].count("#claim-a-done") == 2, "its section, and its rule there"
+
+
+def test_a_damaged_file_of_claims_is_refused(tmp_path: Path) -> None:
+    assert claims.claims(tmp_path) == ([], None)
+    tested(tmp_path)
+    for text in ("claim,state\na,b\n", "", (tmp_path / command.FILE).read_text().replace("0.004", "<b>")):
+        (tmp_path / command.FILE).write_text(text)
+        with pytest.raises(
+            UsageError, match=r"claims\.csv is not what `claims` writes \(\w+\); run python -m benchmark claims"
+        ):
+            claims.claims(tmp_path)
+
+
+@pytest.mark.parametrize("rule", [Rule(0.02), Rule(-0.02, -0.02), Rule(0.1, 0.05)])
+def test_a_rule_in_words_is_read_back(rule: Rule) -> None:
+    assert Rule.read(str(rule)) == rule and Rule.read(f"{rule}; inconclusive, too, while …") == rule
+    assert Rule.read("reproduced if, at every depth, …") is None
 
 
 def test_prose_marks_code_and_nothing_else() -> None:

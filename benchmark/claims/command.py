@@ -26,11 +26,12 @@ from jepakit.registry import datasets
 from jepakit.types import UsageError
 
 NAMES = ("claims", "claim")
-FILE = "claims.csv"
+FILE, LINES = "claims.csv", "claims_lines.csv"
 COLUMNS = (
     "claim", "state", "outcome", "effect", "lo", "hi", "detectable", "replicates", "seeds", "runs", "runs_needed", "cost_s",
     "pflop", "rule", "says", "found", "paper",
 )  # fmt: skip
+LINE_COLUMNS = ("claim", "what", "effect", "lo", "hi")
 Run = Callable[[], int]  # runs the words of ``run`` in the namespace, and returns the exit code
 
 
@@ -50,12 +51,24 @@ def fresh(results: Path) -> list[Record]:
 
 
 def rebuild(results: Path, records: Sequence[Record] | None = None) -> list[Status]:
-    """Write ``claims.csv`` from records and the claims' own numbers, and return where every claim stands."""
+    """Write ``claims.csv`` and ``claims_lines.csv`` from records and the claims' own numbers, and return where every claim
+    stands."""
     known = fresh(results) if records is None else records
     found = [claim.status(name, known, results) for name in sorted(claims)]
-    text = pd.DataFrame([line(one) for one in found], columns=list(COLUMNS)).to_csv(index=False, float_format="%.5g")
-    write_bytes(results / FILE, text.encode())
+    parts = [row for one in found if one.complete for row in effects(one)]
+    for name, columns, rows in ((FILE, COLUMNS, [line(one) for one in found]), (LINES, LINE_COLUMNS, parts)):
+        text = pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, float_format="%.5g")
+        write_bytes(results / name, text.encode())
     return found
+
+
+def effects(one: Status) -> list[dict[str, object]]:
+    """What the outcome of a claim is made of, where its table has an effect per line: named by the table's first column."""
+    rows = [row for row in one.finding.table if isinstance(row.get("effect"), float)]
+    return [
+        {"claim": one.name, "what": next(iter(row.values())), **{key: row.get(key) for key in LINE_COLUMNS[2:]}}
+        for row in rows
+    ]
 
 
 def line(one: Status) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,12 @@ class Rule:
         if found.hi < self.worth:
             return NOT_REPRODUCED
         return REPRODUCED if found.lo > self.above else INCONCLUSIVE
+
+    @classmethod
+    def read(cls, words: str) -> Rule | None:
+        """The rule that ``words`` begin with, as ``str`` writes it; None where a claim has a rule of another kind."""
+        found = re.match(r"not reproduced if .* lies below (\S+), else reproduced if it lies above (\S+), else", words)
+        return cls(float(found[1]), float(found[2])) if found else None
 
     def __str__(self) -> str:
         return (

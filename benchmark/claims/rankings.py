@@ -80,7 +80,7 @@ def turned(name: str, value: float | None) -> float:
     return -value if name in ("uniformity", "alignment") else value
 
 
-def dealt(x: Sequence[float], y: Sequence[float], draws: int, seed: int) -> np.ndarray:
+def dealt(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, draws: int, seed: int) -> np.ndarray:
     """(draws,): Kendall's τ-b of x with y dealt out anew: what an order that knows nothing scores. NaN where x or y ties
     throughout."""
     one, two = (np.sign(np.subtract.outer(values, values)) for values in (np.asarray(x, float), np.asarray(y, float)))

@@ -142,7 +142,7 @@ def _plain(options: Options) -> str:
     said = {
         "results": str(options.results), "root": str(options.root) if options.root else None,
         "plugins": [str(one) for one in options.plugins], "device": options.device, "threads": options.threads,
-        "timeout": options.timeout, "force": options.force, "devices": options.devices,
+        "timeout": options.timeout, "force": options.force, "devices": options.devices, "loggers": options.loggers,
     }  # fmt: skip
     return json.dumps(said)
 
@@ -155,6 +155,7 @@ def _cell(said: str, options: str) -> tuple[str, str]:
     made = Options(
         Path(given["results"]), Path(given["root"]) if given["root"] else None, tuple(map(Path, given["plugins"])),
         given["device"], given["threads"], given["timeout"], given["force"], devices=given["devices"],
+        loggers=tuple(given["loggers"]),
     )  # fmt: skip
     try:
         worker.work(said, made)

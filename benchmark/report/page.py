@@ -21,7 +21,7 @@ from benchmark.budget import about
 from benchmark.leaderboard import part_sizes
 from benchmark.lines import FLOOR, Line, Measure
 from benchmark.overall import Standing, overall
-from benchmark.report import facts, figures, indexes, pictures, series
+from benchmark.report import claims, facts, figures, indexes, pictures, series
 from benchmark.report.ids import anchor
 from benchmark.report.svg import FAMILIES, SIGNS, Drawing
 from benchmark.report.tables import Cell, Column, Row, View, number, plain, standings, task
@@ -94,11 +94,13 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
     names = sorted({one["method"] for one in found})
     sets = sorted({f"{one['modality']}/{folds.board(one['modality'], one['dataset'])}" for one in found})
     standings = overall([board for board in here if not board.budget])
+    said, claims_index = claims.claims(results)
     views = {
         "standings": _overview(here, standings),
         "modalities": [
             _modality(results, name, list(own)) for name, own in groupby(here, lambda board: board.modality)
         ],
+        "claims": said,
     }
     engine = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -106,6 +108,7 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
     engine.filters["prose"] = prose
     content = engine.get_template("page.html").render(
         **views,
+        claims_index=claims_index,
         boards=indexes.of_boards("boards-index", "all boards", here),
         methods=[facts.method(name, [one for one in found if one["method"] == name], old, here) for name in names],
         masks={name: pictures.masks(results, name) for name in names},

@@ -47,8 +47,8 @@ def rank_predicts_probe() -> Study:
 
 
 def judge(evidence: Evidence) -> Finding:
-    """One line per board: for each number τ over methods (of RankMe with its exact permutation p) and within methods, and
-    what choosing by it costs."""
+    """One line per board: for each number τ over methods (the effect: of RankMe, with its exact permutation p) and within
+    methods, and what choosing by it costs."""
     found: dict[str, list[float]] = {}
     null: dict[str, list[np.ndarray]] = {}
     seeds, table, count = [], [], 0
@@ -69,7 +69,7 @@ def judge(evidence: Evidence) -> Finding:
             line: dict[str, object] = {
                 "data set": f"{modality}/{dataset}",
                 "checkpoints": len(points),
-                "τ": tau,
+                "effect": tau,
                 "p": p,
             }
             for name in (MAIN, *OTHERS):
