@@ -148,6 +148,15 @@ def hostile(tmp_path: Path) -> Versus:
     return versus(here(tmp_path), "a|b_<script>&%$#{}~^\\", "mae")
 
 
+def test_a_row_of_smoke_alone_is_told_what_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, "mae", 0)
+    write(tmp_path, "ijepa", 0, preset="smoke")
+    assert main(["compare", "ijepa", "mae", "--results", str(tmp_path)]) == 3
+    said = capsys.readouterr().err
+    assert "'ijepa' was run at preset smoke alone" in said
+    assert said.endswith("run ecg dataset=simulated method=ijepa preset=quick\n")
+
+
 def test_markdown_keeps_its_columns_and_its_text(tmp_path: Path) -> None:
     text = markdown(hostile(tmp_path))
     tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("| board")]

@@ -76,6 +76,11 @@ def _float(words: str) -> float | None:
     return float(words) if words else None
 
 
+def _ends(one: Mapping[str, str]) -> tuple[float | None, float | None, float | None]:
+    """An effect and its interval."""
+    return _float(one["effect"]), _float(one["lo"]), _float(one["hi"])
+
+
 def _place(state: str) -> int:
     return ORDER.index(state) if state in ORDER else len(ORDER)
 
@@ -103,7 +108,7 @@ def _figure(name: str, one: Mapping[str, str], lines: Sequence[Mapping[str, str]
     """The outcome with its interval on top, what it is the mean of below. Dashed: no effect; dotted: one that the sentence
     is worth something with; neither where the rule is of another kind."""
     rows = [(POOLED, one), *((line["what"], line) for line in lines)]
-    values = [(label, *(_float(row[key]) for key in ("effect", "lo", "hi"))) for label, row in rows]
+    values = [(label, *_ends(row)) for label, row in rows]
     shown = [(label, mean, low, high) for label, mean, low, high in values if mean is not None]
     rule = Rule.read(one["rule"])
     grey, blue = FAMILIES["reference"][0], FAMILIES["jepa"][0]
@@ -148,7 +153,7 @@ def _index(found: Sequence[Mapping[str, str]]) -> View:
         complete, id = _complete(one), anchor("claim", one["claim"])
         outcome, detectable, replicates = Cell(), Cell(), Cell()
         if complete:
-            outcome = interval(*(_float(one[key]) for key in ("effect", "lo", "hi")), ".3g")
+            outcome = interval(*_ends(one), ".3g")
             detectable = number(_float(one["detectable"]) or None, ".2g")
             replicates = number(_float(one["replicates"]), ".0f")
         cells = (

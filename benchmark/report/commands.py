@@ -58,7 +58,9 @@ def report(chosen: argparse.Namespace, console: Console) -> int:
 
 def compare(chosen: argparse.Namespace) -> versus.Versus:
     """Both rows on all boards that the words leave."""
-    found: list[Record] = [one for one in record.load_all(chosen.results) if published(one)]
+    every: list[Record] = record.load_all(chosen.results)
+    found = [one for one in every if published(one)]
+    _quotable([chosen.a, chosen.b], every, found)
     if not found:
         raise UsageError(
             f"no published record in {chosen.results}; run a board first, or name the folder with --results"
@@ -73,3 +75,15 @@ def compare(chosen: argparse.Namespace) -> versus.Versus:
         found, chosen.results, Stages().old, lambda measure: not measure.extra and measure.probe == probe, apart=apart
     )
     return versus.versus(here, chosen.a, chosen.b, probe)
+
+
+def _quotable(rows: list[str], every: list[Record], found: list[Record]) -> None:
+    """Raises UsageError for a row whose runs are all of a preset that is never quoted: it is there, and is no row."""
+    known, there = ({f"{one['method']} {one['variant']}".strip(): one for one in group} for group in (found, every))
+    for name in rows:
+        one = there.get(name)
+        if one is not None and name not in known:
+            raise UsageError(
+                f"'{name}' was run at preset {one['preset']} alone, whose scores are never quoted; run it at another first: "
+                f"run {one['modality']} dataset={one['dataset']} method={one['method']} preset=quick"
+            )
