@@ -3,7 +3,8 @@
 ``python -m benchmark.bands store`` runs the grid with five seeds and writes results/bands.csv; ``python -m benchmark.bands``
 runs it with a sixth seed and says which scores lie outside of their band, on either side (exit code 1). A band holds one new
 run with 95 % probability over all scores together (Student's prediction interval, Bonferroni), so a leak, a broken loss or
-labels out of order show, noise does not.
+labels out of order show, noise does not. Only the headline task is judged: the more scores, the wider every band. Five seeds
+say little of one row's spread, so the rows of a score share it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def cells(seeds: Iterable[int]) -> list[Cell]:
 
 
 def scores(records: Iterable[record.Record]) -> pd.DataFrame:
-    """A line per score of the records: KEYS, seed, value. Raises UsageError where a cell has none."""
+    """A line per score of the headline task: KEYS, seed, value. Raises UsageError where a cell has none."""
     rows: list[dict[str, Any]] = []
     for one in records:
         if one["status"] not in ("ok", "collapsed"):
@@ -58,18 +59,25 @@ def scores(records: Iterable[record.Record]) -> pd.DataFrame:
         rows += [
             {**place, **{k: score[k] for k in ("task", "probe", "metric", "value")}}
             for score in one["scores"]
-            if np.isfinite(score["value"])
+            if score["headline"] and np.isfinite(score["value"])
         ]
     return pd.DataFrame(rows)
 
 
 def bands(frame: pd.DataFrame) -> pd.DataFrame:
-    """KEYS, runs, mean, sd, low, high: where one new run lies with LEVEL over all lines together."""
+    """KEYS, runs, mean, sd, low, high: where one new run lies with LEVEL over all lines together. sd: of a score over the
+    seeds of all rows that draw something, 0 of a row that does not."""
     found = frame.groupby(KEYS)["value"].agg(runs="count", mean="mean", sd="std").reset_index()
     if (found["runs"] < 3).any():
         raise UsageError("a band needs three runs of every score or more; store them with more seeds")
-    t = stats.t.ppf(1 - (1 - LEVEL) / 2 / len(found), found["runs"] - 1)
+    found["free"] = (found["runs"] - 1) * (found["sd"] > 0)
+    score = [key for key in KEYS if key != "method"]
+    squares = (found["free"] * found["sd"] ** 2).groupby([found[key] for key in score]).transform("sum")
+    free = found.groupby(score)["free"].transform("sum")
+    found["sd"] = np.sqrt(squares / free.clip(lower=1)) * (found["free"] > 0)
+    t = stats.t.ppf(1 - (1 - LEVEL) / 2 / len(found), free.clip(lower=1))
     half = t * found["sd"] * np.sqrt(1 + 1 / found["runs"])
+    found = found.drop(columns="free")
     return found.assign(low=found["mean"] - half, high=found["mean"] + half)
 
 

@@ -210,6 +210,10 @@ TABLES = (
               "failed": "cells that failed", "cell_s": "mean seconds of a cell by itself",
               "startup_s": "seconds until the first cell began", "wall_s": "seconds from then to the end of the last",
               "overhead": "idle and lost time of the workers as a share", "threads": "threads of a cell"}),
+    Table("bands.csv", "python -m benchmark.bands store", "where a score of a small grid lies, from several seeds",
+          ("dataset", "method", "task", "probe", "metric", "runs", "mean", "sd", "low", "high"), {
+              "runs": "seeds behind it", "sd": "standard deviation over seeds",
+              "low": "lower end of where one more run lies, 95 % over all lines together", "high": "upper end"}),
     Table("bench_probes.csv", "make bench-probes", "a probe against scikit-learn on the same synthetic features",
           ("classes", "probe", "penalties", "rounds", "cpu_s", "cpu_s_max", "wall_s", "speedup_cpu", "speedup_wall",
            "test_accuracy", "accuracy_gap", "chosen_penalty"), {

@@ -28,6 +28,17 @@ def test_a_band_is_the_prediction_interval_of_one_new_run() -> None:
     assert (band["low"], band["high"]) == pytest.approx((0.5 - half, 0.5 + half))
 
 
+def test_rows_of_a_score_share_their_spread_and_a_still_row_has_none() -> None:
+    left, right = [0.5, 0.52, 0.48, 0.51, 0.49], [0.3, 0.38, 0.22, 0.34, 0.26]
+    rows = pd.concat([lines(left), lines(right, method="mae"), lines([0.4] * 5, method="raw_features")])
+    found = bands.bands(rows).set_index("method")
+    sd = np.sqrt((np.var(left, ddof=1) + np.var(right, ddof=1)) / 2)
+    half = stats.t.ppf(1 - 0.05 / 6, 8) * sd * np.sqrt(1.2)
+    for method, mean in (("ijepa", 0.5), ("mae", 0.3)):
+        assert (found["low"][method], found["high"][method]) == pytest.approx((mean - half, mean + half))
+    assert found["low"]["raw_features"] == found["high"]["raw_features"] == pytest.approx(0.4)
+
+
 def test_a_new_run_lies_outside_as_rarely_as_said() -> None:
     rng = np.random.default_rng(0)
     outside = 0
