@@ -59,8 +59,8 @@ def report(chosen: argparse.Namespace, console: Console) -> int:
 
 def compare(chosen: argparse.Namespace) -> versus.Versus:
     """Both rows on all boards that the words leave."""
-    every: list[Record] = record.load_all(chosen.results)
-    found = [one for one in every if published(one)]
+    every = record.load_all(chosen.results)
+    found: list[Record] = [one for one in every if published(one)]
     _quotable([chosen.a, chosen.b], every, found)
     if not found:
         raise UsageError(
