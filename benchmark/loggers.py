@@ -12,6 +12,7 @@ import json
 import os
 import random
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ MODULES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), 
 INSTALL = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow-skinny"}
 DEFAULT, NONE = "tensorboard", "none"
 POINTS = 100  # of a curve of losses; diagnostics have those of the watch
+PAUSE = 1.0  # seconds between two visits to the loggers: each flushes files, which takes as long as a small step
 ENDED = {"ok": "FINISHED", "collapsed": "FINISHED", "interrupted": "KILLED", "timeout": "KILLED"}  # in MLflow's words
 
 
@@ -114,19 +116,21 @@ def tracking(results: Path) -> str:
 
 
 def rates(training: Training, stages: Sequence[float], step: int) -> dict[str, float]:
-    """Learning rate and weight decay with which the ``step``-th step was taken (from 1 on)."""
+    """Learning rate with which the ``step``-th step was taken (from 1 on), and weight decay where it changes."""
     _, begin, share = stage_of((step - 1) / training.steps, stages)
     after = min(1.0, (step / training.steps - begin) / share)
     low, high = training.lr * training.lr_start, training.lr * training.lr_end
     rate = warmup_cosine(low, training.lr, high, training.warmup)(after)
-    return {"optimizer/lr": rate, "optimizer/weight_decay": cosine(*training.weight_decay)(after)}
+    start, end = training.weight_decay
+    return {"optimizer/lr": rate} | ({} if start == end else {"optimizer/weight_decay": cosine(start, end)(after)})
 
 
 class RunLog:
     """What the training of one cell tells its loggers; silent until ``during``, and where there is none.
 
-    A step is told once: ``state.json`` beside the files keeps the last one and the names that services gave the run, so a
-    resumed cell goes on in the same curves, and steps that it takes a second time (with the same numbers) are passed over.
+    Losses are means over the steps since the last point. A step is told once: ``state.json`` beside the files keeps the last
+    one and the names that services gave the run, so a resumed cell goes on in the same curves, and steps that it takes a
+    second time (with the same numbers) are passed over.
     """
 
     def __init__(self, names: Sequence[str], results: Path, cell: Cell) -> None:
@@ -136,6 +140,8 @@ class RunLog:
         self.loggers: dict[str, Logger] = {}
         self.ids: dict[str, str] = {}
         self.told = 0
+        self.kept: list[tuple[int, dict[str, float]]] = []  # points that the loggers have not heard yet
+        self.visited = 0.0
         self.sums: dict[str, Tensor] = {}
         self.count = 0
         self.seen = -1
@@ -167,10 +173,12 @@ class RunLog:
             return
         found = {f"features/{name}": value for name, value in row.items() if name not in ("step", *losses)}
         verdict = found.pop("features/collapsed", None)
-        self._tell(int(row["step"]), {**self._drain(), **found, "features/collapsed": float(verdict is not None)})
+        self._keep(int(row["step"]), {**self._drain(), **found, "features/collapsed": float(verdict is not None)})
+        self._tell()  # before the checkpoint of this step: what it holds has been told
 
     def end(self, status: str, scores: Sequence[Mapping[str, Any]] = ()) -> None:
         """Close the loggers of a cell that ended with ``status`` (of a record, or ``interrupted``), its scores first."""
+        self._tell()
         values = {f"probe/{one['task']}/{one['probe']}": float(one["value"]) for one in scores}
         if values:
             self._each(lambda name, logger: self._scored(name, logger, values))
@@ -181,7 +189,9 @@ class RunLog:
         """After every forward pass of the loop: inputs are (batch, progress)."""
         before = round(float(inputs[1]) * self.cell.training.steps)
         if before != self.seen and before % self.every == 0 and self.count:
-            self._tell(before, self._drain())
+            self._keep(before, self._drain())
+            if time.monotonic() - self.visited > PAUSE:
+                self._tell()
         self.seen, self.count = before, self.count + 1
         for name, value in {"loss": losses.total, **losses.parts}.items():
             self.sums[name] = self.sums.get(name, 0) + value.detach()
@@ -192,14 +202,22 @@ class RunLog:
         self.sums, self.count = {}, 0
         return means
 
-    def _tell(self, step: int, values: Mapping[str, Any]) -> None:
+    def _keep(self, step: int, values: Mapping[str, Any]) -> None:
         if step <= self.told or not self.loggers:
             return
         values = {**values, **rates(self.cell.training, self.stages, step)}
         numbers = {name: float(value) for name, value in values.items() if value is not None and isfinite(value)}
-        self._each(lambda name, logger: _log(logger, numbers, step))
-        self.told = step
-        self._keep()
+        self.kept.append((step, numbers))
+
+    def _tell(self) -> None:
+        """Visit the loggers with what was kept for them."""
+        if not self.kept:
+            return
+        points, self.kept = self.kept, []
+        self._each(lambda name, logger: _log(logger, points))
+        self.told = points[-1][0]
+        self._note()
+        self.visited = time.monotonic()
 
     def _scored(self, name: str, logger: Logger, values: dict[str, float]) -> None:
         steps = self.cell.training.steps
@@ -254,7 +272,7 @@ class RunLog:
             self.ids[name] = str(logger.run_id)
         if not self.told:
             logger.log_hyperparams(self._settings())
-        self._keep()
+        self._note()
         return logger
 
     def _settings(self) -> dict[str, Any]:
@@ -274,8 +292,8 @@ class RunLog:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             self.told, self.ids = 0, {}
 
-    def _keep(self) -> None:
-        """Renamed into place, but not flushed to the disk: a hundred times a run that would cost more than the log."""
+    def _note(self) -> None:
+        """Renamed into place, but not flushed to the disk: that would cost more than the log."""
         draft = self.folder / "state.json.tmp"
         try:
             draft.write_text(json.dumps({"step": self.told, "ids": self.ids}), encoding="utf-8")
@@ -284,8 +302,9 @@ class RunLog:
             return
 
 
-def _log(logger: Logger, numbers: Mapping[str, float], step: int) -> None:
-    logger.log_metrics(dict(numbers), step)
+def _log(logger: Logger, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    for step, numbers in points:
+        logger.log_metrics(dict(numbers), step)
     if isinstance(logger, TensorBoardLogger):
         logger.experiment.flush()  # a killed process loses nothing that was told
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -58,8 +59,8 @@ def report(chosen: argparse.Namespace, console: Console) -> int:
 
 def compare(chosen: argparse.Namespace) -> versus.Versus:
     """Both rows on all boards that the words leave."""
-    every: list[Record] = [*record.load_all(chosen.results)]
-    found = [one for one in every if published(one)]
+    every = record.load_all(chosen.results)
+    found: list[Record] = [one for one in every if published(one)]
     _quotable([chosen.a, chosen.b], every, found)
     if not found:
         raise UsageError(
@@ -77,7 +78,7 @@ def compare(chosen: argparse.Namespace) -> versus.Versus:
     return versus.versus(here, chosen.a, chosen.b, probe)
 
 
-def _quotable(rows: list[str], every: list[Record], found: list[Record]) -> None:
+def _quotable(rows: Sequence[str], every: Sequence[Record], found: Sequence[Record]) -> None:
     """Raises UsageError for a row whose runs are all of a preset that is never quoted: it is there, and is no row."""
     known, there = ({f"{one['method']} {one['variant']}".strip(): one for one in group} for group in (found, every))
     for name in rows:
