@@ -264,7 +264,7 @@ def test_steps_that_are_taken_again_are_not_told_again(tmp_path: Path, memory: t
     modality = datasets[cell.name].make(None)
     folder = tmp_path / "b" / ".runs" / cell.key
     with pytest.raises(RuntimeError, match="gone"):
-        _stages(cell, modality, Cache(tmp_path / "b"), folder, stop, "cpu", None, False, False, Outcome(), log)
+        _stages(cell, modality, Cache(tmp_path / "b"), folder, stop, "cpu", 1, None, False, False, Outcome(), log)
     assert (folder / "last.ckpt").exists()
     log.end("interrupted")
     last = memory.told[-1][0]
