@@ -70,6 +70,7 @@ def test_a_budget_word_changes_the_key_of_a_row_that_keeps_its_steps(tmp_path: P
     assert ask(tmp_path, "method=two", "seeds=1", "budget=samples").cells[0].key == plain.key
 
 
+@pytest.mark.slow
 def test_too_few_steps_are_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"'five' on toy/toy would take 8 steps .* 20 steps of 'two'; raise train.steps"

@@ -136,7 +136,12 @@ def test_dry_commands_plan_cells(block: Block, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("block", having("read"), ids=name_of)
+def marked(block: Block) -> object:
+    """A suite over all tables takes minutes; test_results.py computes its committed table again in any case."""
+    return pytest.param(block, marks=pytest.mark.slow if " suite " in block.text else (), id=name_of(block))
+
+
+@pytest.mark.parametrize("block", map(marked, having("read")))
 def test_commands_that_read_committed_rows(block: Block, tmp_path: Path) -> None:
     for words in block.lines:
         known = [word for word in words if (ROOT / "results" / "records" / word).is_dir()]

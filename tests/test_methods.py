@@ -43,6 +43,8 @@ OWN = {
     "sar": Chips,
     "specjepa": plane,
     "tjepa": sequence,
+    "tjepa-sigreg": sequence,
+    "tjepa-vicreg": sequence,
     "vjepa": plane,
     "vjepa2": plane,
     "videomae": plane,

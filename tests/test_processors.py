@@ -42,6 +42,7 @@ def everything() -> dict[str, list[str]]:
     return {name: fingerprints(name, **FEWER.get(name.partition("/")[0], {})) for name in EMBEDDED}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the features below are those of x86")
 def test_an_older_processor_makes_the_same_data() -> None:
     found = numpy.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
