@@ -141,7 +141,7 @@ def marked(block: Block) -> object:
     return pytest.param(block, marks=pytest.mark.slow if " suite " in block.text else (), id=name_of(block))
 
 
-@pytest.mark.parametrize("block", map(marked, having("read")))
+@pytest.mark.parametrize("block", [marked(block) for block in having("read")])
 def test_commands_that_read_committed_rows(block: Block, tmp_path: Path) -> None:
     for words in block.lines:
         known = [word for word in words if (ROOT / "results" / "records" / word).is_dir()]
