@@ -63,17 +63,16 @@ def together(cell: Cell, modality: Modality, folder: Path, device: str, devices:
     words = [sys.executable, "-m", "benchmark.ranks", str(said), "--meet", str(team.meet), "--world", str(devices)]
     words += ["--device", device, *(["--data", str(modality.root)] if modality.root else [])]
     words += [word for path in plugin.loaded() for word in ("--plugin", str(path))]
-    others = [
-        subprocess.Popen(
-            [*words, "--rank", str(index)], cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        for index in range(1, devices)
-    ]
+    others = [_start([*words, "--rank", str(index)], folder / f"rank-{index}.log") for index in range(1, devices)]
     try:
         with team.joined(device):
             yield team
     except Exception as error:
-        dead = {index: told for index, other in enumerate(others, 1) if (told := _death(other))}
+        dead = {
+            index: told
+            for index, other in enumerate(others, 1)
+            if (told := _death(other, folder / f"rank-{index}.log"))
+        }
         if not dead:
             raise
         raise RankDied("; ".join(f"rank {index} of {devices} {told}" for index, told in dead.items())) from error
@@ -86,13 +85,19 @@ def together(cell: Cell, modality: Modality, folder: Path, device: str, devices:
         team.meet.unlink(missing_ok=True)
 
 
-def _death(other: subprocess.Popen[bytes]) -> str | None:
+def _start(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """A rank whose warnings and last words go to a file: nobody empties a pipe while it trains."""
+    with log.open("wb") as file:
+        return subprocess.Popen(words, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=file)
+
+
+def _death(other: subprocess.Popen[bytes], log: Path) -> str | None:
     """How a rank ended, None where it ended well or runs."""
     with suppress(subprocess.TimeoutExpired):
         code = other.wait(1.0)
-        if code == 0 or other.stderr is None:
+        if code == 0:
             return None
-        last = other.stderr.read().decode(errors="replace").strip().splitlines()[-1:] or [""]
+        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or [""]
         return f"died of signal {-code}" if code < 0 else f"ended with exit code {code}: {last[0][:200]}"
     return None
 

@@ -115,7 +115,8 @@ def las_of(suffix: str) -> Reader:
         cloud.x, cloud.y, cloud.z = found[:, :3].T
         cloud.intensity = (found[:, 3] * 1000).astype(np.uint16)
         cloud.classification = np.where(found[:, 2] > 0, 6, 2).astype(np.uint8)
-        cloud.write(folder / f"a.{suffix}")
+        # Written by one thread: a pool of threads of this process would be missing in the children that read it.
+        cloud.write(folder / f"a.{suffix}", laz_backend=laspy.LazBackend.Lazrs)
 
     def read(folder: Path) -> list[Any]:
         return list(chips(*read_las(folder / f"a.{suffix}", REMEDY), IgnBuildings.raster))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-from fuzz import Reader, fuzz, verdict
+from fuzz import Reader, apart, fuzz
 from guard import watched
 from readers import READERS
 
 import modalities  # noqa: F401 - registers the families of data sets
 
 FAST, SLOW = 5, 60  # inputs for each reader
-# Defects of readers whose code committed rows depend on: a mend makes those rows out of date, so it waits until they are
-# made again anyway. Reader → patterns; nothing else may occur.
-KNOWN: dict[str, tuple[str, ...]] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +25,10 @@ def checked(reader: Reader, home: Path, examples: int) -> None:
     tally = fuzz(reader, home, examples)
     print(
         f"{reader.name}: {tally.inputs} inputs, {tally.read} read or mended, {tally.refused} refused, "
-        f"{tally.defects.total()} known defects, slowest {tally.slowest:.2f} s"
+        f"{tally.defects.total()} defects, slowest {tally.slowest:.2f} s"
     )
     assert tally.inputs == examples
-    known = KNOWN.get(reader.name, ())
-    new = [text for text in tally.defects if not any(re.search(pattern, text) for pattern in known)]
-    assert not new, f"{reader.name}: {new}"
+    assert not tally.defects, f"{reader.name}: {tally.defects}"
 
 
 def test_the_readers_are_those_of_all_modalities() -> None:
@@ -42,7 +36,7 @@ def test_the_readers_are_those_of_all_modalities() -> None:
     assert {name.partition("/")[0] for name in names} == {
         "image", "audio", "eeg", "ecg", "video", "lidar", "tabular", "benchmark"
     }  # fmt: skip
-    assert len(names) == len(set(names)) and KNOWN.keys() <= set(names)
+    assert len(names) == len(set(names))
     assert len(names) * FAST >= 200 and len(names) * SLOW >= 2000
 
 
@@ -52,7 +46,7 @@ def test_a_sound_file_is_read(reader: Reader, tmp_path: Path) -> None:
     for name, content in reader.files().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    assert verdict(reader, tmp_path, list(tmp_path.rglob("*")), tmp_path) == ("read", "")
+    assert apart(reader, tmp_path, tmp_path) == ("read", "")
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
