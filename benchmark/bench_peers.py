@@ -31,6 +31,7 @@ from rich.table import Table
 
 import baselines  # noqa: F401 - registers
 import jepakit.methods  # noqa: F401 - registers
+from benchmark import cost
 from benchmark.atomic import write_bytes
 from benchmark.flops import counting
 from benchmark.peers import contest, ours
@@ -164,19 +165,6 @@ def given(objective: Objective, images: torch.Tensor, other: torch.Tensor, step:
     return Inputs(images, other, ours.masks(objective, len(images), images.device))
 
 
-def hardware(device: torch.device) -> str:
-    """The GPU, or the CPU by the name that the system gives it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def show(found: Sequence[dict[str, Any]], title: str, compared: str) -> Table:
     """The lines as a table."""
     table = Table(
@@ -218,8 +206,9 @@ def main(arguments: list[str] | None = None) -> int:
     compared = GPU if device.type == "cuda" else CPU
     facts = {
         "compared": compared, "batch": chosen.batch, "steps": chosen.steps, "pixels": contest.SIDE, "patch": contest.PATCH,
-        "device": device.type, "hardware": hardware(device), "threads": chosen.threads, "precision": chosen.precision,
-        "python": platform.python_version(), "torch": torch.__version__, "timm": version("timm"),
+        "device": device.type, "hardware": cost.hardware(str(device)), "threads": chosen.threads,
+        "precision": chosen.precision, "python": platform.python_version(), "torch": torch.__version__,
+        "timm": version("timm"),
     }  # fmt: skip
     found = [
         {**line, "version": version(line["package"]), **facts}

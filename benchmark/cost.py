@@ -42,16 +42,23 @@ def peak_rss_mib() -> float:
 
 
 def hardware(device: str) -> str:
-    """Model of the processor or accelerator behind ``device``, as seconds can only be compared within one."""
+    """Model of the processor or accelerator behind ``device``, as seconds can only be compared within one.
+
+    A processor's name alone is a family's ("AMD EPYC"); with its model and the instructions that torch chose, it tells
+    where two runs of one key may end in other bits.
+    """
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.lower().startswith("model name"):
-                return " ".join(line.partition(":")[2].split())
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        lines = []
+    known = {
+        name.strip().lower(): " ".join(value.split()) for name, _, value in (line.partition(":") for line in lines)
+    }
+    name = known.get("model name") or platform.processor() or platform.machine()
+    places = [f"{part} {known[key]}" for part, key in (("family", "cpu family"), ("model", "model")) if known.get(key)]
+    return f"{name} ({', '.join([*places, torch.backends.cpu.get_cpu_capability()])})"
 
 
 def versions() -> dict[str, str]:

@@ -102,7 +102,7 @@ COLUMNS = {
     "params_trained_m": "millions of parameters of all that is trained",
     "device": "what it ran on",
     "precision": "in which precision",
-    "hardware": "model of the processor or accelerator",
+    "hardware": "model of the processor or accelerator; a processor with the instructions that torch chose",
     "pareto": "no other ranked row is at least as good in score and `pflops` and better in one of them",
     "augmentation": "what the row was allowed to do to its input: `none`, `crop`, `modality-specific`",
     "hpo_trials": "trials of the search whose settings the row uses; 0: as published",

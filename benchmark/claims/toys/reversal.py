@@ -77,7 +77,8 @@ class Reader(nn.Module):
         self.blocks = nn.TransformerEncoder(layer, DEPTH, enable_nested_tensor=False)
         self.norm = nn.RMSNorm(DIM, elementwise_affine=False)
         self.out = nn.Embedding(entities, DIM) if own else self.concepts
-        for table in {self.concepts, self.words, self.out}:
+        # Not a set of them: that would be filled in the order of addresses, another one in every process.
+        for table in dict.fromkeys((self.concepts, self.words, self.out)):
             nn.init.normal_(table.weight, std=DIM**-0.5)
 
     def forward(self, asked: Int[Tensor, "b 2"]) -> Float[Tensor, "b d"]:
