@@ -13,7 +13,8 @@ from benchmark import cost
 
 def test_processors_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     def proc(model: int) -> Any:
-        text = f"processor\t: 0\nmodel name\t: AMD  EPYC\ncpu family\t: 25\nmodel\t\t: {model}\n\nprocessor\t: 1\nmodel\t\t: 99\n"
+        first = f"processor\t: 0\nmodel name\t: AMD  EPYC\ncpu family\t: 25\nmodel\t\t: {model}\n"
+        text = f"{first}\nprocessor\t: 1\nmodel\t\t: 99\n"
         return lambda self, **_: text
 
     capability = torch.backends.cpu.get_cpu_capability()
