@@ -361,7 +361,7 @@ def _grid(
         todo = sorted(todo, key=lambda one: (engine is None and (one[1].name, one[1].seed), -weights[one[0]]))
         try:
             if engine is None:
-                grid.run_grid(todo, options, jobs, display.say, done)
+                grid.run_grid(todo, options, jobs, display.say, done, grid.pack(todo, options, known))
             elif todo:
                 drive.run_cells(todo, options, engine(), display.say, done)
         except Interrupted as stop:

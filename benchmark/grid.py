@@ -20,13 +20,13 @@ from benchmark import plugin, record, signals
 from benchmark.cell import Cell
 from benchmark.lock import locked
 from benchmark.outcome import Outcome
+from benchmark.packing import USUAL, Packing, free_memory, packing
 from benchmark.run import keep, lock_of, run_cell
 from jepakit import pretrain
 from jepakit.modality import Modality
 from jepakit.registry import datasets
 from jepakit.types import UsageError
 
-MEMORY_PER_JOB = 3 << 29  # bytes a worker may need (1.5 GiB): torch, one data set, one model
 GRACE = 60.0  # seconds a worker has to save its checkpoint after an interruption
 SILENCE = 7200.0  # a stage of a cell that says nothing (a probe on a large data set) takes minutes
 ESCALATION = 10.0  # seconds from asking a hanging worker to stop until it is killed with all its children
@@ -70,7 +70,9 @@ def choose_jobs(asked: int | None, cells: int, device: str, devices: int = 1) ->
     if asked is None:
         device = pretrain.hardware()[0] if device == "auto" else device
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        asked = max(1, len(gpus(device))) if device != "cpu" else min(cores, max(1, _free_memory() // MEMORY_PER_JOB))
+        asked = (
+            max(1, len(gpus(device))) if device != "cpu" else min(cores, max(1, int(free_memory() / 2**20 // USUAL)))
+        )
         asked = max(1, asked // devices)
     return max(1, min(asked, cells))
 
@@ -101,6 +103,12 @@ def gpus(device: str) -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
+def places(device: str, devices: int = 1) -> list[str]:
+    """The GPUs that a process sees, ``devices`` at a time with commas between; none where cells run on something else."""
+    names = gpus(device)
+    return [",".join(names[i : i + devices]) for i in range(0, len(names) - devices + 1, devices)]
+
+
 @contextmanager
 def seeing(gpu: str | None) -> Iterator[None]:
     """A process that is started inside sees this GPU, or these."""
@@ -118,13 +126,22 @@ def seeing(gpu: str | None) -> Iterator[None]:
             os.environ[name] = before
 
 
-def run_grid(cells: Sequence[tuple[int, Cell]], options: Options, jobs: int, say: Say, done: Done) -> None:
+def pack(cells: Sequence[tuple[int, Cell]], options: Options, records: Sequence[record.Record]) -> Packing:
+    """What these cells need of the memory of the places where ``options`` has them run, as ``records`` tell."""
+    device = pretrain.hardware()[0] if options.device == "auto" else options.device
+    return packing(cells, records, device, places(device, options.devices))
+
+
+def run_grid(
+    cells: Sequence[tuple[int, Cell]], options: Options, jobs: int, say: Say, done: Done, packed: Packing | None = None
+) -> None:
     """Run numbered cells; ``say(number, stage, fraction, detail)`` while they run, ``done(number, record)`` at the end.
+    ``packed``: what they need of which memory, where not as many as ``jobs`` may fit beside each other.
 
     Raises UsageError (bad data found late) and Interrupted; finished cells have their records in both cases.
     """
     if jobs > 1 or (options.heartbeat is not None and cells):  # a process cannot watch over itself
-        _Pool(options, jobs, say, done).run(list(cells))
+        _Pool(options, jobs, say, done, packed).run(list(cells))
         return
     modality: Modality | None = None
     current = ""
@@ -157,16 +174,6 @@ def _run(cell: Cell, modality: Modality, options: Options, tell: Callable[[str, 
     )
 
 
-def _free_memory() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    except OSError:
-        pass
-    return 8 << 30
-
-
 @dataclass
 class _Worker:
     process: SpawnProcess
@@ -182,13 +189,13 @@ class _Pool:
     """Spawned processes, each with a pipe: cells go in, what happens comes out. A worker that dies becomes a record, and
     so does one that says nothing for too long: it is asked to stop, then killed with all its children."""
 
-    def __init__(self, options: Options, jobs: int, say: Say, done: Done) -> None:
+    def __init__(self, options: Options, jobs: int, say: Say, done: Done, packed: Packing | None = None) -> None:
         self.options, self.jobs, self.say, self.done = options, jobs, say, done
+        self.packed = packed or Packing({}, {})
         self.silence = SILENCE if options.heartbeat is None else options.heartbeat
         self.context = multiprocessing.get_context("spawn")
         self.workers: list[_Worker] = []
-        names, each = gpus(options.device), options.devices
-        self.gpus = [",".join(names[i : i + each]) for i in range(0, len(names) - each + 1, each)]
+        self.gpus = places(options.device, options.devices)
 
     def run(self, todo: list[tuple[int, Cell]]) -> None:
         try:
@@ -196,9 +203,8 @@ class _Pool:
                 while todo and len(self.workers) < self.jobs:
                     self._start()
                 for worker in self.workers:
-                    if worker.ready and worker.task is None and todo:
-                        worker.task, worker.heard = todo.pop(0), time.monotonic()
-                        worker.pipe.send(worker.task)
+                    if worker.ready and worker.task is None:
+                        self._give(worker, todo)
                 for pipe in wait([worker.pipe for worker in self.workers], min(1.0, self.silence / 4)):
                     self._receive(next(worker for worker in self.workers if worker.pipe is pipe))
                 for worker in list(self.workers):
@@ -209,6 +215,14 @@ class _Pool:
             raise Interrupted(signals.reason(stop)) from None
         finally:
             self._stop(2.0)
+
+    def _give(self, worker: _Worker, todo: list[tuple[int, Cell]]) -> None:
+        """The next cell that fits beside what runs where this worker is, if any does."""
+        beside = [other.task[0] for other in self.workers if other.task and other.gpu == worker.gpu]
+        index = self.packed.choose([number for number, _ in todo], beside, worker.gpu)
+        if index is not None:
+            worker.task, worker.heard = todo.pop(index), time.monotonic()
+            worker.pipe.send(worker.task)
 
     def _watch_over(self, worker: _Worker) -> None:
         """A worker that is silent for too long is told to stop (SIGTERM), and killed ten seconds later."""
