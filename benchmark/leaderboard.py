@@ -34,7 +34,7 @@ _FORMATS = {
     "mean_rank_hi": ".2f", "device_s": ".1f", "pretrain_s": ".1f", "samples_per_s": ".0f",
     "peak_mem_mib": ".0f", "peak_rss_mib": ".0f", "peak_device_mib": ".0f", "params_m": ".4f", "pflops": ".4e",
     "gflop_encode": ".4e", "gflop_step": ".4e", "features_s": ".1f", "wall_s": ".1f", "step_ms_p50": ".2f",
-    "step_ms_p95": ".2f", "data_wait": ".3f", "hpo_trials": "d",
+    "step_ms_p95": ".2f", "data_wait": ".3f", "hpo_trials": "d", "test_seen": ".0f",
 }  # fmt: skip
 # Facts of a record's cost that runs.csv has under the same name.
 COST = (
@@ -229,6 +229,8 @@ def _task_table(board: Board, measures: Sequence[Measure]) -> str:
             name += " ‡"
         if line.verified is False:
             name += " (≠ its predictions)"
+        if line.test_seen:
+            name += f" (saw {line.test_seen:.0f} rows of test)"
         cells = [
             _text(line.rank, "d"), line.tie_group, name, *(_score(by_row[m].get(key)) for m in measures),
             around(line.normalised, line.normalised_lo, line.normalised_hi, ".2f"),

@@ -38,7 +38,8 @@ class Line:
     contrastive, in the metric's own direction. collapse_step: mean over the seeds that collapsed. p_holm, tie_group:
     ``benchmark.compare``; normalised: ``benchmark.normalised``. pareto: no other ranked row is at least as good in score
     and pflops and better in one. hpo_trials: of the search whose settings the row uses. verified: the stored predictions,
-    read for the interval, give the scores of the records; None where some are not stored.
+    read for the interval, give the scores of the records; None where some are not stored. test_seen: rows of test that
+    were, or others of whose unit were, in what the row was pre-trained on, the most of any cell.
 
     On a board of folds a score is the mean over folds, n_seeds counts the seeds that have every fold, and what a cell
     costs or diagnoses is the mean over cells, one per seed and fold. status_counts then says what is missing:
@@ -99,6 +100,7 @@ class Line:
     reference: bool
     nuisance: bool
     verified: bool | None
+    test_seen: Number
 
 
 @dataclass(frozen=True, order=True)
@@ -359,6 +361,7 @@ def _line(measure: Measure, row: Row, values: Sequence[float], around: stats.Int
         augmentation=row.first.get("augmentation", ""),
         hpo_trials=min(tuned.trials(record.get("overrides") or {}) for record in row.records),
         status_counts=" ".join(f"{name}:{states[name]}" for name in sorted(states)),
+        test_seen=max(filter(None, (_number(record["data"].get("test_seen")) for record in row.records)), default=None),
         stale=row.stale,
         reference=row.reference,
     )

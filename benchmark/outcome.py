@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import cost, record
+from benchmark import cost, leaks, record
 from benchmark.cell import Cell
 from jepakit.pretrain import Diverged
 from jepakit.registry import methods
@@ -72,10 +72,13 @@ def classify(error: Exception) -> tuple[str, str]:
 
 
 def describe_data(rows: Mapping[Part, Data]) -> dict[str, Any]:
-    """Rows, units and repairs of each part, as they enter the record."""
+    """Rows, units and repairs of each part, as they enter the record; ``test_seen``: rows of test that pre-training has
+    seen, itself or others of their unit, where there are any."""
     facts: dict[str, Any] = {"repairs": {part: dict(data.repairs) for part, data in rows.items() if data.repairs}}
     for part, data in rows.items():
         facts |= {f"n_{part}": len(data), f"units_{part}": len(np.unique(data.unit))}
+    if seen := leaks.rows_seen(rows["train"], rows["test"]):
+        facts["test_seen"] = seen
     return facts
 
 

@@ -128,7 +128,7 @@ def fewer_trials(line: Line, lines: Sequence[Line]) -> bool:
 
 def _head(line: Line, lines: Sequence[Line]) -> tuple[str, str]:
     marks = (" †" if line.stale else "") + (" ‡" if fewer_trials(line, lines) else "")
-    marks += " ≠" if line.verified is False else ""
+    marks += (" ≠" if line.verified is False else "") + (" §" if line.test_seen else "")
     name = escape(f"{line.method} {line.variant}".strip()) + marks
     rank = "" if line.rank is None else str(line.rank)
     letters = line.tie_group if len(line.tie_group) <= TIES else line.tie_group[: TIES - 1] + "…"
@@ -181,6 +181,8 @@ def _caption(board: Board, hidden: Sequence[Measure]) -> str:
         words.append(f"‡ fewer than {max(line.hpo_trials for line in board.lines)} trials of tuning")
     if any(line.verified is False for line in board.lines):
         words.append("≠ predictions that give another score")
+    if any(line.test_seen for line in board.lines):
+        words.append("§ pre-training saw rows of test, or of their units")
     if hidden:
         words.append(f"{len(hidden)} more columns in the CSV")
     return " · ".join(words)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark import metrics
+from benchmark import leaks, metrics
 from benchmark.contracts.questions import KINDS
 from benchmark.contracts.verdict import Fault, need
 from benchmark.request import is_embedded
@@ -168,27 +167,24 @@ def units(name: str, root: Path | None) -> str:
             data.unit.dtype.kind in "UO" and all(isinstance(unit, str) for unit in data.unit[:100]),
             f"the units of {part} are {data.unit.dtype}; give a name per row, as strings",
         )
-    sets = {part: set(data.unit.tolist()) for part, data in found.items()}
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        both = sorted(sets[one] & sets[other])
+        both = leaks.shared_units(found[one], found[other])
         need(
             not both,
             f"{len(both)} units are in {one} and in {other} (such as '{both[0] if both else ''}'); split by unit, then cut "
             "windows",
         )
     card = datasets[name].make.card
-    return ", ".join(f"{len(one)} in {part}" for part, one in sets.items()) + f" (unit: {card.unit})"
+    return (
+        ", ".join(f"{len(set(data.unit.tolist()))} in {part}" for part, data in found.items()) + f" (unit: {card.unit})"
+    )
 
 
 def copies(name: str, root: Path | None) -> None:
     """No row is, value by value, in two parts."""
     _, found = read(name, root)
-    hashes = {
-        part: {hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in np.ascontiguousarray(data.x.numpy())}
-        for part, data in found.items()
-    }
     for one, other in (("train", "test"), ("val", "test"), ("train", "val")):
-        both = len(hashes[one] & hashes[other])
+        both = int(leaks.copies(found[other], found[one]).sum())
         need(
             not both,
             f"{both} rows are in {one} and, value by value, in {other}; drop them from {one} and count them in Data.repairs",

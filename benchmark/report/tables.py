@@ -183,6 +183,8 @@ def marks(line: Line, lines: Sequence[Line]) -> Iterable[tuple[str, str]]:
         yield "‡", "fewer trials of tuning than another row"
     if line.verified is False:
         yield "≠", "its predictions give another score"
+    if line.test_seen:
+        yield "§", "pre-training saw rows of test, or of their units"
 
 
 def _classes(line: Line, lines: Sequence[Line]) -> Iterable[str]:
