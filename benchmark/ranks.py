@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -65,6 +66,7 @@ def together(cell: Cell, modality: Modality, folder: Path, device: str, devices:
     words += [word for path in plugin.loaded() for word in ("--plugin", str(path))]
     others = [_start([*words, "--rank", str(index)], folder / f"rank-{index}.log") for index in range(1, devices)]
     try:
+        _await(team, others)
         with team.joined(device):
             yield team
     except Exception as error:
@@ -82,7 +84,23 @@ def together(cell: Cell, modality: Modality, folder: Path, device: str, devices:
                 other.wait(GRACE)
             other.kill()
             other.wait()
-        team.meet.unlink(missing_ok=True)
+        for path in (team.meet, *(_ready(team, index) for index in range(1, devices))):
+            path.unlink(missing_ok=True)
+
+
+def _ready(team: Team, index: int) -> Path:
+    """A file that a rank writes when it has read its cell and its data and goes to meet the others."""
+    return team.meet.with_name(f"{team.meet.name}-{index}")
+
+
+def _await(team: Team, others: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Return when every rank is ready. Raises TimeoutError where one never will be: who has joined waits for all the others, and
+    would not hear that one of them has died."""
+    limit = time.monotonic() + team.silence
+    while missing := [index for index in range(1, team.world) if not _ready(team, index).exists()]:
+        if time.monotonic() > limit or any(others[index - 1].poll() is not None for index in missing):
+            raise TimeoutError(f"rank {missing[0]} of {team.world} did not become ready within {team.silence:g} s")
+        time.sleep(0.05)
 
 
 def _start(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -121,6 +139,7 @@ def main(words: Sequence[str] | None = None) -> int:
     objective = pretrain.build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
     team = Team(asked.rank, asked.world, asked.meet)
     try:
+        _ready(team, team.index).touch()
         with slurm.unseen(), team.joined(asked.device):
             pretrain.fit(
                 objective, modality, cell.training, seed=cell.seed, folder=asked.spec.parent, device=asked.device,

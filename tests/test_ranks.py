@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -233,6 +234,18 @@ def test_rows_that_cannot_be_shared_equally_are_refused(tmp_path: Path) -> None:
         harness.together(odd, datasets[odd.name].make(None), tmp_path, "cpu", 2),
     ):
         pass
+
+
+def test_a_rank_that_dies_before_it_joins_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, words = harness._start, [sys.executable, "-c", "raise SystemExit('no data here')"]
+    monkeypatch.setattr(harness, "_start", lambda _, log: start(words, log))
+    made, began = cell(tmp_path, "ijepa"), time.monotonic()
+    with (
+        pytest.raises(harness.RankDied, match="rank 1 of 2 ended with exit code 1: no data here"),
+        harness.together(made, datasets[made.name].make(None), tmp_path, "cpu", 2),
+    ):
+        pass
+    assert time.monotonic() - began < 30 and not dist.is_initialized()
 
 
 def cell(results: Path, method: str, *words: str) -> Cell:
