@@ -319,6 +319,8 @@ def _hpo(chosen: argparse.Namespace, root: Path, console: Console) -> int:
     if chosen.dry_run:
         console.print(listing.spaces(one.base for one in found))
         return OK
+    announce.logs(options.loggers, chosen.logger, options.results, console)
+    loggers.prepare(options.loggers, options.results)
 
     def run(cells: Sequence[Cell]) -> list[record.Record]:
         planned = plan.Plan(cells=list(cells))

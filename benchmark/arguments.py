@@ -94,13 +94,14 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     planned.add_argument("--out", type=Path, default=Path("cells"), help="folder of the files")
-    commands.add_parser(
+    tuning = commands.add_parser(
         "hpo",
         parents=[cells],
         help="tune every method with the same number of trials, on validation",
         epilog="example:\n  hpo ecg dataset=mitbih method=ecgjepa,mae trials=8 preset=quick\n\n" + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    loggers.add(tuning)
     ls = commands.add_parser("ls", parents=[shared], help="methods, data sets, probes, presets")
     ls.add_argument(
         "what", nargs="?", choices=("methods",), help="methods: with stages and what they cost, from the records"

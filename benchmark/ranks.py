@@ -94,8 +94,9 @@ def _ready(team: Team, index: int) -> Path:
 
 
 def _await(team: Team, others: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Return when every rank is ready. Raises TimeoutError where one never will be: who has joined waits for all the others, and
-    would not hear that one of them has died."""
+    """Return when every rank is ready: who has joined waits for all others, and would not hear that one of them has died.
+
+    Raises TimeoutError where one never will be."""
     limit = time.monotonic() + team.silence
     while missing := [index for index in range(1, team.world) if not _ready(team, index).exists()]:
         if time.monotonic() > limit or any(others[index - 1].poll() is not None for index in missing):

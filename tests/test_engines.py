@@ -18,7 +18,7 @@ from toybox import TINY, TOY, toys
 from benchmark import record, spec, worker
 from benchmark.__main__ import main
 from benchmark.cell import Cell
-from benchmark.engines import drive
+from benchmark.engines import drive, on_ray
 from benchmark.engines.drive import Ended
 from benchmark.grid import Interrupted, Options
 from jepakit.types import UsageError
@@ -205,6 +205,16 @@ def command(results: Path, *words: str, **environment: str) -> subprocess.Comple
         cwd=checkout, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def test_how_cells_are_run_survives_the_way_as_text() -> None:
+    asked = Options(
+        Path("r"), Path("d"), (Path("a.py"), Path("b.py")), "cuda", 2, 60.0, force=True, only_cache=True, devices=4,
+        heartbeat=5.0, loggers=("mlflow",),
+    )  # fmt: skip
+    for one in (asked, Options(Path("r"))):
+        assert on_ray._options(on_ray._plain(one)) == one
+        json.loads(on_ray._plain(one))
 
 
 @pytest.mark.slow

@@ -233,6 +233,8 @@ def test_from_trials_to_marked_rows(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert path.parent == tmp_path / "hpo" / "toy" / "toy" / "quick" and path.name.startswith("toy-ae.")
     stored = json.loads(path.read_text())
     trials = record.load_all(tmp_path / ".hpo")
+    curves = {path.parent.name.rpartition("-")[2] for path in (tmp_path / ".hpo" / ".logs").rglob("events.*")}
+    assert curves == {one["key"] for one in trials}, "every trial has its curves"
     vals = {r["key"]: s["val"] for r in trials for s in r["scores"] if s["headline"] and s["probe"] == "linear"}
     assert [one["value"] for one in stored["trials"]] == [vals[one["key"]] for one in stored["trials"]]
     before = path.read_bytes()

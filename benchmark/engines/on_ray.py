@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,26 +139,23 @@ class OnRay:
 
 
 def _plain(options: Options) -> str:
-    said = {
-        "results": str(options.results), "root": str(options.root) if options.root else None,
-        "plugins": [str(one) for one in options.plugins], "device": options.device, "threads": options.threads,
-        "timeout": options.timeout, "force": options.force, "devices": options.devices, "loggers": options.loggers,
-    }  # fmt: skip
-    return json.dumps(said)
+    return json.dumps(asdict(options), default=str)
+
+
+def _options(said: str) -> Options:
+    """What ``_plain`` wrote down."""
+    given = json.loads(said)
+    given |= {"results": Path(given["results"]), "root": Path(given["root"]) if given["root"] else None}
+    given |= {"plugins": tuple(map(Path, given["plugins"])), "loggers": tuple(given["loggers"])}
+    return Options(**given)
 
 
 def _cell(said: str, options: str) -> tuple[str, str]:
     """Body of a task: strings in, strings out."""
     from benchmark import worker
 
-    given = json.loads(options)
-    made = Options(
-        Path(given["results"]), Path(given["root"]) if given["root"] else None, tuple(map(Path, given["plugins"])),
-        given["device"], given["threads"], given["timeout"], given["force"], devices=given["devices"],
-        loggers=tuple(given["loggers"]),
-    )  # fmt: skip
     try:
-        worker.work(said, made)
+        worker.work(said, _options(options))
     except UsageError as error:
         return "usage", str(error)
     except KeyboardInterrupt:
