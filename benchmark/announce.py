@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from benchmark import estimate, folds, forecast, listing, loggers, plan, record, request
 from benchmark.progress import score_line
+from benchmark.run import folder_of
 from jepakit.registry import datasets
 
 
@@ -83,7 +84,7 @@ def dry_run(
         if one is not None:
             state, time = f"cached: {score_line(one)}", ""
         else:
-            started = (results / ".runs" / cell.key / "last.ckpt").exists()
+            started = (folder_of(results, cell) / "last.ckpt").exists()
             found.append(forecast.forecast(cell, known, results, rates.get(estimate.row(cell))))
             state, time = "resumes" if started else "to run", estimate.clock(found[-1].seconds)
             time += f" ({found[-1].how})" if found[-1].how in ("scaled", "calibrated") else ""

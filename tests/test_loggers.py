@@ -255,17 +255,15 @@ def test_steps_that_are_taken_again_are_not_told_again(tmp_path: Path, memory: t
         if detail.startswith("step ") and int(detail.split()[1].split("/")[0]) >= 40:
             raise RuntimeError("gone")
 
-    from benchmark.cache import Cache
-    from benchmark.outcome import Outcome
-    from benchmark.run import _stages
+    from benchmark.run import Attempt
     from jepakit.registry import datasets
 
     log = loggers.RunLog(("wandb",), tmp_path / "b", cell)
     modality = datasets[cell.name].make(None)
-    folder = tmp_path / "b" / ".runs" / cell.key
+    attempt = Attempt(cell, modality, tmp_path / "b", log, stop)
     with pytest.raises(RuntimeError, match="gone"):
-        _stages(cell, modality, Cache(tmp_path / "b"), folder, stop, "cpu", 1, None, False, False, Outcome(), log)
-    assert (folder / "last.ckpt").exists()
+        attempt.stages()
+    assert (attempt.folder / "last.ckpt").exists()
     log.end("interrupted")
     last = memory.told[-1][0]
     again = run(tmp_path / "b", cell, loggers=("wandb",))
