@@ -167,7 +167,7 @@ def test_words_become_a_request() -> None:
 def test_an_interrupted_board_says_so_and_would_resume_from_its_checkpoint(
     tmp_path: Path, checkout: Path, capsys: pytest.CaptureFixture[str], name: str, code: int, jobs: str
 ) -> None:
-    words = ("method=toy-ae", "seeds=2", "train.steps=12000")
+    words = ("method=toy-ae", "seeds=2", "train.steps=4000")
     results = tmp_path / "r"
     base = [word for word in TINY if not word.startswith("train.steps")]
     command = [sys.executable, "-m", "benchmark", "run", "toy", *words, *base, "--results", str(results)]

@@ -4,67 +4,56 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from test_leaderboard import fresh, write
+from test_record import example
 from test_run import make, run
 from toybox import TOY, toys
 
 from benchmark import grid, leaderboard, record
+from benchmark.lock import locked
 from benchmark.run import lock_of
 
 WRITERS, EACH = 3, 6
-
-# Waits for the starting gun, then writes records of its own keys and of one that all share, and boards in between.
-WRITER = """
-import sys, time, warnings
-from pathlib import Path
-results, number, each, gun = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-sys.path[:0] = sys.argv[5:7]
-warnings.simplefilter("error")
-import numpy as np
-from benchmark import leaderboard, record
-from test_leaderboard import fresh, write
-from test_record import example
-print("ready", flush=True)
-while not gun.exists():
-    time.sleep(0.001)
-for i in range(each):
-    write(results, f"method-{number}", i)
-    shared = example("f" * 16, preset="smoke", reason=f"{number} {i} " + "x" * 50_000)
-    record.save(results, shared, {"t.linear.pred": np.full(5_000, number)})
-    record.retire(results, shared)
-    if i % 3 == 2:
-        leaderboard.rebuild(results, stale=fresh)
-"""
+FORK = multiprocessing.get_context("fork")  # a process that has to import everything anew takes seconds
 
 
-def start(code: str, *words: object) -> list[str]:
-    return [sys.executable, "-c", code, *map(str, words)]
+def together(count: int, body: Callable[..., None], *given: Any) -> None:
+    """Processes that run ``body(number, *given)`` at the same time; an exception in one of them fails the test."""
+    processes = [FORK.Process(target=body, args=(number, *given)) for number in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0, f"ended with {process.exitcode}; what it said stands in the captured output"
 
 
-def test_many_writers_of_records_and_boards_lose_nothing(tmp_path: Path, checkout: Path) -> None:
-    results, gun = tmp_path / "r", tmp_path / "gun"
-    here = (checkout, Path(__file__).parent)
-    writers = [
-        subprocess.Popen(
-            start(WRITER, results, n, EACH, gun, *here), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for n in range(WRITERS)
-    ]
-    for writer in writers:
-        assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
-    gun.write_text("")
-    for writer in writers:
-        _, error = writer.communicate(timeout=120)
-        assert writer.returncode == 0, error  # warnings are errors there: no file was seen half written
+def writes(number: int, results: Path, gun: Any) -> None:
+    """Waits for the others, then writes records of its own keys and of one that all share, and boards in between."""
+    warnings.simplefilter("error")  # no file is seen half written
+    gun.wait()
+    for i in range(EACH):
+        write(results, f"method-{number}", i)
+        shared = example("f" * 16, preset="smoke", reason=f"{number} {i} " + "x" * 50_000)
+        record.save(results, shared, {"t.linear.pred": np.full(5_000, number)})
+        record.retire(results, shared)
+        if i % 3 == 2:
+            leaderboard.rebuild(results, stale=fresh)
+
+
+def test_many_writers_of_records_and_boards_lose_nothing(tmp_path: Path) -> None:
+    results = tmp_path / "r"
+    together(WRITERS, writes, results, FORK.Barrier(WRITERS))
     found = record.load_all(results)
     expected = {(f"method-{n}", i) for n in range(WRITERS) for i in range(EACH)}
     assert {(one["method"], one["seed"]) for one in found if one["modality"] == "ecg"} == expected
@@ -108,26 +97,15 @@ def test_a_slow_board_does_not_undo_a_later_one(tmp_path: Path, monkeypatch: pyt
         assert {row["method"] for row in csv.DictReader(file)} == {"ijepa", "mae", "chance"}
 
 
-# Appends one line inside the lock, which it removes at the end, as run_cell does.
-COUNTER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[3])
-from benchmark.lock import locked
-for _ in range(60):
-    with locked(Path(sys.argv[1]), poll=0.0005, remove=True):
-        path = Path(sys.argv[2])
-        number = int(path.read_text() or 0) if path.exists() else 0
-        path.write_text(str(number + 1))
-"""
+def counts(_: int, lock: Path, path: Path) -> None:
+    """Adds one inside the lock, which it removes at the end, as run_cell does."""
+    for _ in range(60):
+        with locked(lock, poll=0.0005, remove=True):
+            path.write_text(str((int(path.read_text() or 0) if path.exists() else 0) + 1))
 
 
-def test_a_lock_whose_file_is_removed_is_still_exclusive(tmp_path: Path, checkout: Path) -> None:
-    command = start(COUNTER, tmp_path / "a.lock", tmp_path / "count", checkout)
-    writers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    for writer in writers:
-        _, error = writer.communicate(timeout=60)
-        assert writer.returncode == 0, error
+def test_a_lock_whose_file_is_removed_is_still_exclusive(tmp_path: Path) -> None:
+    together(4, counts, tmp_path / "a.lock", tmp_path / "count")
     assert (tmp_path / "count").read_text() == "240"
     assert not (tmp_path / "a.lock").exists()
 
@@ -167,9 +145,9 @@ def test_the_death_of_a_worker_takes_no_finished_record_away(tmp_path: Path) -> 
     assert done[4]["status"] == "oom" and json.loads(json.dumps(done[4]))["key"] == other.key
 
 
-# Runs one toy cell; the processes race for it.
-RACER = """
-import sys
+# Processes race for one toy cell: forks of one that has taken no step, as torch cannot train in a fork of one that has.
+RACE = """
+import os, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:4]
 from toybox import toys
@@ -182,15 +160,19 @@ with toys():
             file.write("x")
         return fit(*a, **k)
     pretrain.fit = counted
-    print(run(results, make(results))["status"])
+    cell = make(results)
+    racers = []
+    for _ in range(3):
+        racers.append(os.fork())
+        if not racers[-1]:
+            os._exit(run(results, cell)["status"] != "ok")
+    sys.exit(sum(os.waitpid(racer, 0)[1] for racer in racers))
 """
 
 
-def test_a_cell_that_two_processes_want_is_trained_once(tmp_path: Path, checkout: Path) -> None:
-    command = start(RACER, tmp_path, checkout, Path(__file__).parent)
-    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    for racer in racers:
-        out, error = racer.communicate(timeout=120)
-        assert racer.returncode == 0 and out.split()[-1] == "ok", error
+def test_a_cell_that_several_processes_want_is_trained_once(tmp_path: Path, checkout: Path) -> None:
+    words = [sys.executable, "-c", RACE, str(tmp_path), str(checkout), str(Path(__file__).parent)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "trained").read_text() == "x"
     assert len(record.load_all(tmp_path)) == 1
