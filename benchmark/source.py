@@ -40,14 +40,36 @@ def digest(start: Iterable[Path], checkout: Path = CHECKOUT) -> str:
     """sha256 over the code of ``closure(start)``; comments, docstrings and blank lines do not count.
 
     Files are named by their place in the checkout (one outside of it by nothing), so that no machine path enters. Code
-    that was shown to compute the same bits as older code has the older code's digest.
+    that was shown to compute the same bits as older code has the older code's digest. A board asks for every record: the
+    answer is kept until a file of the closure changes.
     """
+    asked = tuple(start), checkout
+    if asked not in _digests or any(_stamp(path) != stamp for path, stamp in _digests[asked][0].items()):
+        files = closure(asked[0], checkout)
+        _digests[asked] = {path: _stamp(path) for path in files}, _digest(files, checkout)
+    found = _digests[asked][1]
+    return unchanged(checkout).get(found, found)
+
+
+def _digest(files: Iterable[Path], checkout: Path) -> str:
     total = hashlib.sha256()
-    for path in closure(start, checkout):
+    for path in files:
         name = path.relative_to(checkout).as_posix() if path.is_relative_to(checkout) else ""
         total.update(f"{name}\0{hashlib.sha256(code(path).encode()).hexdigest()}\n".encode())
-    found = total.hexdigest()
-    return unchanged(checkout).get(found, found)
+    return total.hexdigest()
+
+
+_Stamp = tuple[int, int] | None
+_digests: dict[tuple[tuple[Path, ...], Path], tuple[dict[Path, _Stamp], str]] = {}
+
+
+def _stamp(path: Path) -> _Stamp:
+    """(time of the last change, size); None where the file is gone."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 @lru_cache(maxsize=8)

@@ -186,10 +186,15 @@ def resample_folds(
 @lru_cache(maxsize=12)  # every row of a board sees the same draws; a board has one set for each fold
 def draw_units(count: int, resamples: int, seed: int, fold: int = 0) -> np.ndarray:
     """How often each unit is drawn: (resamples, count), read-only."""
-    rng = np.random.default_rng([seed, 0, fold])
-    draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)  # (R, units)
+    draws = _drawn(count, resamples, seed, fold).astype(np.float64)
     draws.flags.writeable = False
     return draws
+
+
+@lru_cache(maxsize=64)  # small numbers, kept for when another board of as many units comes: drawing takes longer
+def _drawn(count: int, resamples: int, seed: int, fold: int) -> np.ndarray:
+    rng = np.random.default_rng([seed, 0, fold])
+    return rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.uint8)
 
 
 def interval(runs: Sequence[Run], metric: Metric, *, resamples: int | None = None, seed: int = 0) -> Interval:
