@@ -83,6 +83,7 @@ def test_a_worker_is_told_the_same_loggers(tmp_path: Path) -> None:
     assert json.loads(_plain(options))["loggers"] == ["tensorboard", "mlflow"]
 
 
+@pytest.mark.slow
 def test_several_processes_keep_their_curves_apart(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     cells = [make(tmp_path, seed=seed, **{"train.steps": "40"}) for seed in (0, 1, 2)]

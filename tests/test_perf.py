@@ -87,6 +87,7 @@ def test_the_guard_needs_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "run `make bench-perf` first" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_values_of_a_factor_differ_in_nothing_else() -> None:
     finer = scaling.points("tokens", "mae")
     assert [point.modality.grid for point in finer] == [(25,), (50,), (125,)]

@@ -56,7 +56,12 @@ def test_an_older_processor_makes_the_same_data() -> None:
     assert json.loads(done.stdout) == everything()
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
+def timed(name: str) -> object:
+    """Sound at two ears and streets under a scanner take half a minute each."""
+    return pytest.param(name, marks=pytest.mark.slow if name in ("audio/scenes", "lidar/scenes") else ())
+
+
+@pytest.mark.parametrize("name", map(timed, EMBEDDED))
 def test_committed_rows_are_of_the_data_that_are_made_here(name: str) -> None:
     rows = [json.loads(path.read_bytes()) for path in (RECORDS / name).glob("*/*.json")]
     if not rows:
