@@ -97,7 +97,7 @@ FAULTS = (
         "it is trained once, all get its record",
         _in(
             "concurrent",
-            "a_cell_that_two_processes_want_is_trained_once",
+            "a_cell_that_several_processes_want_is_trained_once",
             "the_death_of_a_worker_takes_no_finished_record_away",
             "a_lock_whose_file_is_removed_is_still_exclusive",
         ),

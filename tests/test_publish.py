@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
@@ -59,9 +60,9 @@ def test_a_package_rebuilds_the_same_board_elsewhere(here: Path, tmp_path: Path)
         assert theirs[name] == mine[name]
     assert {name for name in mine if name.startswith("records/")} == {n for n in theirs if n.startswith("records/")}
     assert cli("verify", "toy-ae/toy", "--results", there) == 0
-    board = (there / "leaderboard_toy.csv").read_text().splitlines()
-    verdict = {line.split(",")[1]: line.rsplit(",", 1)[1] for line in board}
-    assert verdict == {"method": "verified", "toy-ae": "yes", "toy-still": "yes", "toy-nan": "", "chance": ""}
+    with (there / "leaderboard_toy.csv").open(newline="") as file:
+        verdict = {row["method"]: row["verified"] for row in csv.DictReader(file)}
+    assert verdict == {"toy-ae": "yes", "toy-still": "yes", "toy-nan": "", "chance": ""}
     for one in record.load_all(there):
         assert one["merged"]["commit"] == COMMIT
         old = record.load(here / "records" / "toy" / "toy" / one["method"] / f"{one['key']}.json")

@@ -44,6 +44,7 @@ def edited(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         return code(path) + ("# edited\nx = 1" if path.name in names else "")
 
     monkeypatch.setattr(source, "code", other)
+    monkeypatch.setattr(source, "_digests", {})  # as in a process that starts after the edit
     folders = [source.CHECKOUT / name for name in source.PACKAGES]
     assert set(names) <= {path.name for folder in folders for path in folder.rglob("*.py")}
 
