@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -253,6 +254,8 @@ class RunLog:
         if name == "tensorboard":
             # Events past this step that a killed process left behind are hidden by TensorBoard itself.
             more: Any = {"purge_step": self.told + 1} if self.told else {}
+            # A file is named after the second in which it is opened: a run that goes on at once would write over the first.
+            more["filename_suffix"] = f".{self.told:09d}-{uuid.uuid4().hex[:8]}"
             logger: Any = TensorBoardLogger(
                 top, name=cell.name, version=self.folder.name, default_hp_metric=False, **more
             )

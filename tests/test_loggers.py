@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 import types
 from collections import Counter
 from collections.abc import Iterator
@@ -225,6 +226,7 @@ def test_the_hook_is_gone_after_training(tmp_path: Path, memory: type[Memory], m
 def test_an_interrupted_run_goes_on_in_the_same_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: type[Memory], name: str
 ) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1.8e9)  # TensorBoard's files are named after the second
     cell = long(tmp_path, "toy-interrupt")
     names = ("wandb", *loggers.choose(None))
     (tmp_path / "marker").write_text("")
@@ -270,7 +272,7 @@ def test_steps_that_are_taken_again_are_not_told_again(tmp_path: Path, memory: t
     assert result(again) == result(undisturbed)
     told = [one for one in memory.told if "train/loss" in one[1]]
     steps = [step for step, _ in told]
-    assert last >= 40 and steps == sorted(set(steps))
+    assert last > 25 and steps == sorted(set(steps))  # the checkpoint is of step 25
     assert {step: v for step, v in told if step % 25 == 0} == {step: v for step, v in whole if step % 25 == 0}
 
 

@@ -61,7 +61,7 @@ def timed(name: str) -> object:
     return pytest.param(name, marks=pytest.mark.slow if name in ("audio/scenes", "lidar/scenes") else ())
 
 
-@pytest.mark.parametrize("name", map(timed, EMBEDDED))
+@pytest.mark.parametrize("name", [timed(name) for name in EMBEDDED])
 def test_committed_rows_are_of_the_data_that_are_made_here(name: str) -> None:
     rows = [json.loads(path.read_bytes()) for path in (RECORDS / name).glob("*/*.json")]
     if not rows:
