@@ -27,6 +27,7 @@ from jepakit.modality import Modality
 from jepakit.registry import datasets
 from jepakit.types import UsageError
 
+UNKNOWN = 8 << 30  # bytes of free memory where the system does not say
 GRACE = 60.0  # seconds a worker has to save its checkpoint after an interruption
 SILENCE = 7200.0  # a stage of a cell that says nothing (a probe on a large data set) takes minutes
 ESCALATION = 10.0  # seconds from asking a hanging worker to stop until it is killed with all its children
@@ -70,9 +71,8 @@ def choose_jobs(asked: int | None, cells: int, device: str, devices: int = 1) ->
     if asked is None:
         device = pretrain.hardware()[0] if device == "auto" else device
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        asked = (
-            max(1, len(gpus(device))) if device != "cpu" else min(cores, max(1, int(free_memory() / 2**20 // USUAL)))
-        )
+        fitting = int((free_memory() or UNKNOWN) / 2**20 // USUAL)
+        asked = max(1, len(gpus(device))) if device != "cpu" else min(cores, max(1, fitting))
         asked = max(1, asked // devices)
     return max(1, min(asked, cells))
 

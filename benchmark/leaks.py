@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import torch
 
 from jepakit.types import Data
 
@@ -26,5 +27,6 @@ def rows_seen(seen: Data, asked: Data) -> int:
 
 
 def _digests(data: Data) -> list[bytes]:
-    rows = np.ascontiguousarray(data.x.numpy())
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    rows = data.x.flatten(1) if data.x.ndim > 1 else data.x[:, None]
+    plain = rows.contiguous().view(torch.uint8).numpy()  # numpy knows no bfloat16
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in plain]

@@ -61,14 +61,14 @@ def packing(
             known[row] = max(peaks, default=0.0)
         if known[row]:
             needs[number] = known[row] + (CONTEXT if places else 0.0)
-    return Packing(needs, _gpus(places) if places else {None: SHARE * free_memory() / 2**20})
+    free = None if places else free_memory()
+    return Packing(needs, _gpus(places) if free is None else {None: SHARE * free / 2**20})
 
 
-def free_memory() -> int:
-    """Bytes that processes can still take of this machine's memory, or of what a container or a job may have of it; 8 GiB
+def free_memory() -> int | None:
+    """Bytes that processes can still take of this machine's memory, or of what a container or a job may have of it; None
     where the system does not say."""
-    known = [value for value in (_machine(), _group()) if value is not None]
-    return min(known, default=8 << 30)
+    return min((value for value in (_machine(), _group()) if value is not None), default=None)
 
 
 def _machine() -> int | None:

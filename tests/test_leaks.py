@@ -40,6 +40,12 @@ def test_copies_and_units_are_counted_once_each(values: list[int], units: list[s
     assert facts["n_test"] == len(values)
 
 
+def test_rows_of_any_type_that_may_be_resident_are_compared() -> None:
+    for kind in (torch.float32, torch.float16, torch.bfloat16, torch.uint8, torch.int8, torch.int16):
+        seen, asked = (Data(one.x.to(kind), {}, one.unit) for one in (TRAIN, rows([4, 2], ["c", "d"])))
+        assert leaks.copies(seen, asked).tolist() == [False, True]
+
+
 def test_a_row_that_saw_test_is_marked_on_every_board(checkout: Path) -> None:
     """Records of one committed board, one of which is said to have seen 7 rows."""
     made: list[Any] = [

@@ -59,6 +59,8 @@ def test_needs_are_the_peaks_of_the_row_else_of_the_modality(monkeypatch: pytest
     made = packing.packing([(4, cell("mae", 2)), (7, cell("ijepa"))], known, "cpu", [])
     assert made.needs == {4: 950.0, 7: 1200.0} and made.room == {None: SHARE * 4096}
     assert packing.packing([(4, cell("mae"))], [], "cpu", []).need(4) == USUAL
+    monkeypatch.setattr(packing, "free_memory", lambda: None)  # as many as were asked for, where nothing is known
+    assert packing.packing([], [], "cpu", []).room == {}
 
 
 def test_a_gpu_needs_its_own_memory_and_what_cuda_takes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +78,7 @@ def test_a_gpu_needs_its_own_memory_and_what_cuda_takes(monkeypatch: pytest.Monk
 def test_a_container_has_less_than_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "GROUP", tmp_path)
     whole = packing.free_memory()
+    assert whole is not None
     texts = {"memory.max": "1000000\n", "memory.current": "700000\n", "memory.stat": "anon 5\ninactive_file 200000\n"}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
