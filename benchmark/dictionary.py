@@ -109,7 +109,7 @@ COLUMNS = {
     "status_counts": "how its cells ended; which folds are missing",
     "reference": "a reference row: shown, not ranked",
     "verified": "the stored predictions give the scores, computed again whenever the file is; empty: none are stored",
-    "test_seen": "rows of test that were, or others of whose unit were, in what the row was pre-trained on; empty: none, or not counted yet",
+    "test_seen": "rows of test that were, themselves or others of their unit, in train; empty: none, or not counted",
     "key": "name of the record",
     "verdict": "in words",
     "steps": "training steps",
