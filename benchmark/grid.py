@@ -21,7 +21,8 @@ from benchmark.cell import Cell
 from benchmark.lock import locked
 from benchmark.outcome import Outcome
 from benchmark.packing import USUAL, Packing, free_memory, packing
-from benchmark.run import keep, lock_of, run_cell
+from benchmark.run import Say as RunSay
+from benchmark.run import keep, lock_of, quiet, run_cell
 from jepakit import pretrain
 from jepakit.modality import Modality
 from jepakit.registry import datasets
@@ -153,12 +154,13 @@ def run_grid(
             say(number, stage, fraction, detail)
 
         try:
-            done(number, _run(cell, modality, options, tell))
+            done(number, run_one(cell, modality, options, tell))
         except KeyboardInterrupt as stop:
             raise Interrupted(signals.reason(stop)) from None
 
 
-def _run(cell: Cell, modality: Modality, options: Options, tell: Callable[[str, float, str], None]) -> record.Record:
+def run_one(cell: Cell, modality: Modality, options: Options, tell: RunSay = quiet) -> record.Record:
+    """``run_cell`` with these options."""
     return run_cell(
         cell,
         modality,
@@ -340,7 +342,7 @@ def _work(pipe: Connection, options: Options) -> None:
                 number, cell = pipe.recv()
                 if modality is None or current != cell.name:
                     modality, current = datasets[cell.name].make(options.root), cell.name
-                pipe.send(("record", number, _run(cell, modality, options, _teller(pipe, number))))
+                pipe.send(("record", number, run_one(cell, modality, options, _teller(pipe, number))))
     except UsageError as error:
         pipe.send(("usage", str(error)))
     except KeyboardInterrupt as stop:

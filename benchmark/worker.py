@@ -10,20 +10,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark import loggers, plugin, record, signals, spec
 from benchmark.fingerprint import fingerprints
-from benchmark.grid import Options
-from benchmark.run import quiet, run_cell
+from benchmark.grid import Options, run_one
+from benchmark.run import Say, quiet
 from jepakit.registry import datasets
 from jepakit.types import UsageError
 
 OK, FAILED, USAGE = 0, 2, 3
 
 
-def work(said: str, options: Options, say: Callable[[str, float, str], None] = quiet) -> record.Record:
+def work(said: str, options: Options, say: Say = quiet) -> record.Record:
     """The record of the cell that the text ``said`` speaks of.
 
     Raises UsageError for a bad spec and where the data here are not those it was planned on, KeyboardInterrupt when
@@ -36,10 +36,7 @@ def work(said: str, options: Options, say: Callable[[str, float, str], None] = q
         raise UsageError(
             f"{cell.name} here is not the data that the cell was planned on; use the same files in both places"
         )
-    return run_cell(
-        cell, modality, options.results, say=say, device=options.device, threads=options.threads, timeout=options.timeout,
-        force=options.force, devices=options.devices, loggers=options.loggers,
-    )  # fmt: skip
+    return run_one(cell, modality, options, say)
 
 
 def parser() -> argparse.ArgumentParser:
