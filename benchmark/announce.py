@@ -10,27 +10,30 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import estimate, folds, forecast, listing, loggers, plan, record, request
+from benchmark import cost, estimate, folds, forecast, listing, loggers, plan, record, request
 from benchmark.progress import score_line
 from benchmark.run import folder_of
 from jepakit.registry import datasets
 
 
-def header(asked: request.Request, planned: plan.Plan, missing: int, jobs: int, root: Path, console: Console) -> None:
+def header(
+    requests: Sequence[request.Request], planned: plan.Plan, missing: int, jobs: int, root: Path, console: Console
+) -> None:
     """Which data ran, under which licence, from where: always said, never a silent fallback."""
     say = partial(console.print, soft_wrap=True, highlight=False)
-    for name in asked.boards:
-        short = folds.origin(asked.modality, name)
-        origin = f"{asked.modality}/{short}"
+    for modality, name in dict.fromkeys((asked.modality, name) for asked in requests for name in asked.boards):
+        short = folds.origin(modality, name)
+        origin = f"{modality}/{short}"
         card = datasets[origin].make.card
         place = "embedded, no files" if request.is_embedded(origin) else str(root / origin)
-        every = f" ({folds.count(asked.modality, short)} folds)" if name == short + folds.ALL else ""
-        what = f"{asked.modality}/{name}{every}"
+        every = f" ({folds.count(modality, short)} folds)" if name == short + folds.ALL else ""
+        what = f"{modality}/{name}{every}"
         say(f"data    {what}: {escape(card.title)} · licence {escape(card.licence)} · {escape(place)}")
-    variant = planned.cells[0].variant if planned.cells else ""
-    console.print(
-        f"preset  {asked.preset}{' · ' + escape(variant) if variant else ''} · seeds {', '.join(map(str, asked.seeds))}"
-    )
+    variants = dict.fromkeys(cell.variant for cell in planned.cells)
+    variant = next(iter(variants), "") if len(variants) == 1 else f"{len(variants)} variants" if variants else ""
+    presets = ", ".join(dict.fromkeys(asked.preset for asked in requests))
+    seeds = ", ".join(map(str, sorted({seed for asked in requests for seed in asked.seeds})))
+    console.print(f"preset  {presets}{' · ' + escape(variant) if variant else ''} · seeds {seeds}")
     console.print(
         f"cells   {len(planned.cells)}, {len(planned.cells) - missing} finished before, {missing} to run, jobs {jobs}"
     )
@@ -65,18 +68,17 @@ def dry_run(
     """The cells of a plan: which are finished, which would go on from a checkpoint, and what the rest takes.
 
     ``device``: what the cells will run on; records of another kind of device foretell nothing. ``calibrate``: take a few
-    steps there of every row that never ran on it.
+    steps of every row that never ran on this very processor or GPU.
     """
     known = [one for one in record.load_all(results) if one["cost"].get("device", device) == device]
+    hardware = cost.hardware(device)
     rates: dict[estimate.Row, forecast.Rate] = {}
     if calibrate:
-        unseen = [
-            cell
-            for i, cell in enumerate(planned.cells)
-            if cached[i] is None and (estimate.seconds(cell, known) or (0, ""))[1] != "measured"
-        ]
+        todo = [cell for i, cell in enumerate(planned.cells) if cached[i] is None]
         with console.status("a few steps of every row") as status:
-            rates = forecast.calibrate(unseen, planned.modalities, device, status.update)
+            rates = forecast.calibrate(
+                forecast.unseen(todo, known, hardware), planned.modalities, device, status.update
+            )
     made = listing.table("cells", "data set", "method", "seed", "steps", "key", "state", "time")
     found: list[forecast.Forecast] = []
     for i, cell in enumerate(planned.cells):
@@ -85,10 +87,11 @@ def dry_run(
             state, time = f"cached: {score_line(one)}", ""
         else:
             started = (folder_of(results, cell) / "last.ckpt").exists()
-            found.append(forecast.forecast(cell, known, results, rates.get(estimate.row(cell))))
+            found.append(forecast.forecast(cell, known, results, rates.get(estimate.row(cell)), hardware))
             state, time = "resumes" if started else "to run", estimate.clock(found[-1].seconds)
-            time += f" ({found[-1].how})" if found[-1].how in ("scaled", "calibrated") else ""
-        made.add_row(cell.name, cell.method, str(cell.seed), str(cell.training.steps), cell.key, escape(state), time)
+            time += f" ({found[-1].how})" if found[-1].how not in ("measured", "unknown") else ""
+        row = f"{cell.method} {cell.variant}".strip()
+        made.add_row(cell.name, escape(row), str(cell.seed), str(cell.training.steps), cell.key, escape(state), time)
     console.print(made)
     for line in _needs(found, jobs):
         console.print(line)

@@ -6,24 +6,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmark import cost, estimate, folds
 from benchmark.cell import Cell
 from benchmark.estimate import Row
+from benchmark.ranks import WATCHES
+from benchmark.run import run_cell
 from benchmark.subset import limited
 from jepakit.modality import Modality
 from jepakit.pretrain import build, fit
 
 Record = Mapping[str, Any]
-STEPS = 12  # of a calibration: the median of their times leaves out the first, slow ones
+STEPS = (
+    2 * WATCHES
+)  # of a calibration: as many looks as in a whole run, and a median that leaves out the first, slow steps
 WEIGHT_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Forecast:
     """What a cell will take, None where nothing is known. how: "measured" (this row ran before), "calibrated" (a few steps
-    were taken now), "scaled" (from other rows of the modality), "unknown"."""
+    were taken now), "elsewhere" (this row ran on another processor or GPU), "scaled" (from other rows of the modality),
+    "unknown"."""
 
     seconds: float | None
     how: str
@@ -33,9 +39,11 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Rate:
-    """What a few steps of a row showed: seconds of one, peak memory in MiB of the process, parameters of the encoder."""
+    """What a few steps of a row showed: seconds of one and of all that is not a step, peak memory in MiB of the process,
+    parameters of the encoder."""
 
     step_s: float
+    rest_s: float
     memory_mib: float
     parameters: int
 
@@ -43,33 +51,69 @@ class Rate:
 def calibrate(
     cells: Sequence[Cell], modalities: Mapping[str, Modality], device: str, say: Callable[[str], None]
 ) -> dict[Row, Rate]:
-    """STEPS steps of one cell of every row; nothing is written. A row that cannot take them is left out."""
+    """STEPS steps of one cell of every row; what is not a step (data, features, probes) is taken from a whole cell of the
+    first row of every data set. Nothing is written. A row that cannot take them is left out.
+    """
     found: dict[Row, Rate] = {}
+    rests: dict[object, float] = {}
     for cell in cells:
-        if estimate.row(cell) in found:
+        row, alike = estimate.row(cell), (folds.board(cell.modality, cell.dataset), cell.size, cell.probes, cell.limit)
+        if row in found:
             continue
-        say(f"{STEPS} steps of {cell.method} on {cell.name}")
-        modality = limited(modalities[cell.name], cell.limit)
+        short = replace(cell, training=replace(cell.training, steps=STEPS))
+        say(f"{STEPS} steps of {cell.method} on {cell.name}{'' if alike in rests else ', with its probes'}")
         try:
-            objective = build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
-            cost.reset_peak_rss()
-            taken = fit(objective, modality, replace(cell.training, steps=STEPS), seed=cell.seed, device=device)
+            if alike not in rests:
+                with TemporaryDirectory() as folder:
+                    taken = run_cell(short, modalities[cell.name], Path(folder), device=device)["cost"]
+                rests[alike] = taken["wall_s"] - STEPS * taken["step_ms_p50"] / 1e3
+                memory = taken["peak_device_mib"] or taken["peak_rss_mib"]
+                rate = Rate(taken["step_ms_p50"] / 1e3, rests[alike], memory, round(taken["params_m"] * 1e6))
+            else:
+                rate = _steps(short, limited(modalities[cell.name], cell.limit), device, rests[alike])
         except Exception:
             continue
-        count = sum(weight.numel() for weight in objective.encoder().parameters())
-        memory = taken.peak_device_mib or cost.peak_rss_mib()
-        found[estimate.row(cell)] = Rate(taken.step_ms[0] / 1e3, memory, count)
+        found[row] = rate
     return found
 
 
-def forecast(cell: Cell, records: Sequence[Record], results: Path, rate: Rate | None = None) -> Forecast:
-    """Of one cell. A row that ran here before is measured, whatever ``rate`` says."""
+def _steps(cell: Cell, modality: Modality, device: str, rest: float) -> Rate:
+    """Of the steps of a cell alone."""
+    objective = build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
+    cost.reset_peak_rss()
+    taken = fit(objective, modality, cell.training, seed=cell.seed, device=device)
+    memory = taken.peak_device_mib or cost.peak_rss_mib()
+    return Rate(
+        taken.step_ms[0] / 1e3, rest, memory, sum(weight.numel() for weight in objective.encoder().parameters())
+    )
+
+
+def unseen(cells: Sequence[Cell], records: Sequence[Record], hardware: str) -> list[Cell]:
+    """Those whose row never ran on this processor or GPU."""
+    here = on(records, hardware)
+    return [cell for cell in cells if not estimate.alike(cell, estimate.finished(cell, here))]
+
+
+def on(records: Sequence[Record], hardware: str) -> list[Record]:
+    """The records that were made there."""
+    return [one for one in records if one["cost"].get("hardware") == hardware]
+
+
+def forecast(
+    cell: Cell, records: Sequence[Record], results: Path, rate: Rate | None = None, hardware: str | None = None
+) -> Forecast:
+    """Of one cell: from its row's records on ``hardware`` (None: on any), else from ``rate``, else from other records."""
     alike = estimate.alike(cell, estimate.finished(cell, records))
-    guess, memory = estimate.seconds(cell, records), _peak(alike)
+    here = records if hardware is None else on(records, hardware)
+    guess, memory = estimate.seconds(cell, here), _peak(alike)
     seconds, how = guess or (None, "unknown")
-    if rate is not None and how != "measured":
-        seconds, how = rate.step_s * cell.training.steps + _rest(cell, records), "calibrated"
-        memory = memory or rate.memory_mib
+    if how != "measured":
+        if rate is not None:
+            seconds, how = rate.step_s * cell.training.steps + rate.rest_s, "calibrated"
+            memory = memory or rate.memory_mib
+        elif alike or guess is None:
+            seconds, how = estimate.seconds(cell, records) or (None, "unknown")
+            how = "elsewhere" if how == "measured" else how
     return Forecast(seconds, how, memory or _peak([one for one in records if one["modality"] == cell.modality]),
                     _disk(cell, alike, records, results, rate))  # fmt: skip
 
@@ -81,15 +125,6 @@ def together(seconds: Sequence[float], jobs: int) -> float:
         first = min(range(jobs), key=ends.__getitem__)
         ends[first] += one
     return max(ends)
-
-
-def _rest(cell: Cell, records: Sequence[Record]) -> float:
-    """Seconds that cells of the same data set, else of the modality, spent on everything but training."""
-    known = estimate.finished(cell, records)
-    board = folds.board(cell.modality, cell.dataset)
-    here = [one for one in known if folds.board(cell.modality, one["dataset"]) == board]
-    times = [one["cost"]["wall_s"] - (one["cost"].get("pretrain_s") or 0.0) for one in here or known]
-    return float(median(times)) if times else 0.0
 
 
 def _peak(records: Sequence[Record]) -> float | None:

@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark import leaderboard, record
+from benchmark import leaderboard, record, request
 from benchmark.atomic import write_bytes
 from benchmark.board import Record
 from benchmark.claims import claim
 from benchmark.claims.claim import Status, claims
 from benchmark.claims.judge import INCONCLUSIVE, Estimate
 from benchmark.listing import table
+from benchmark.request import Request
 from benchmark.stale import Stages
 from jepakit.registry import datasets
 from jepakit.types import UsageError
@@ -32,7 +33,7 @@ COLUMNS = (
     "pflop", "rule", "says", "found", "paper",
 )  # fmt: skip
 LINE_COLUMNS = ("claim", "what", "effect", "lo", "hi")
-Run = Callable[[], int]  # runs the words of ``run`` in the namespace, and returns the exit code
+Run = Callable[[Sequence[Request]], int]  # runs requests as one grid, and returns the exit code
 
 
 def add(commands: Any, shared: argparse.ArgumentParser, cells: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -109,10 +110,8 @@ def run(chosen: argparse.Namespace, root: Path, console: Console, cells: Run) ->
 
 
 def _run(chosen: argparse.Namespace, before: Status, words: Sequence[str], console: Console, cells: Run) -> int:
-    code = 0
-    for asked in before.study.requests:
-        chosen.words = [*asked, *words]
-        code = max(code, cells())
+    requests = [request.parse([*asked, *words]) for asked in before.study.requests]
+    code = cells(requests) if requests else 0  # one grid: no process waits for the last cell of an arm
     if not chosen.dry_run:
         cards = {name: datasets[name].make.card for name in datasets}
         for modality in sorted({asked[0] for asked in before.study.requests}):

@@ -22,4 +22,4 @@ def eeg_as_video() -> Study:
         "mae": Arm("mae"),
         "untrained": Arm("random_init"),
     }
-    return contrast(["eeg/simulated", "eeg/eegmat-folds"], arms, "eeg-vjepa", "eeg-jepa", Rule(worth=0.02))
+    return contrast(["eeg/simulated", "eeg/eegmat-folds"], arms, "eeg-vjepa", "eeg-jepa", Rule(worth=0.02), seeds=3)

@@ -17,4 +17,4 @@ from benchmark.claims.judge import Rule
 def local_semantics() -> Study:
     """DMT-JEPA against I-JEPA."""
     places = ["image/shapes", "image/speckle", "image/mnist5k"]
-    return contrast(places, {"dmt": Arm("dmt"), "ijepa": Arm("ijepa")}, "dmt", "ijepa", Rule(worth=0.02))
+    return contrast(places, {"dmt": Arm("dmt"), "ijepa": Arm("ijepa")}, "dmt", "ijepa", Rule(worth=0.02), seeds=3)

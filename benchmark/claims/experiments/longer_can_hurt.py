@@ -22,4 +22,4 @@ def longer_can_hurt() -> Study:
         "long": Arm("ijepa", {"train.steps": "1800"}),
     }
     places = ["ecg/simulated", "eeg/simulated", "audio/simulated", "lidar/scenes"]
-    return contrast(places, arms, "quick", "long", Rule(worth=0.02))
+    return contrast(places, arms, "quick", "long", Rule(worth=0.02), seeds=3)

@@ -23,4 +23,4 @@ def mask_structure() -> Study:
         "mae tokens": Arm("mae", {"recipe.random": "0.25"}),
     }
     places = ["image/shapes", "audio/simulated", "video/sprites"]
-    return contrast(places, arms, "blocks", "tokens", Rule(worth=0.02))
+    return contrast(places, arms, "blocks", "tokens", Rule(worth=0.02), seeds=3)

@@ -21,4 +21,6 @@ def sparse_groups() -> Study:
         "ijepa": Arm("ijepa"),
         "without penalty": Arm("sparse", {"recipe.weight": "0"}),
     }
-    return contrast(["image/shapes", "image/speckle", "image/mnist5k"], arms, "groups", "ijepa", Rule(worth=0.02))
+    return contrast(
+        ["image/shapes", "image/speckle", "image/mnist5k"], arms, "groups", "ijepa", Rule(worth=0.02), seeds=3
+    )
