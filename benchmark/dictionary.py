@@ -211,6 +211,14 @@ TABLES = (
               "failed": "cells that failed", "cell_s": "mean seconds of a cell by itself",
               "startup_s": "seconds until the first cell began", "wall_s": "seconds from then to the end of the last",
               "overhead": "idle and lost time of the workers as a share", "threads": "threads of a cell"}),
+    Table("perf_forecast.csv", "python -m benchmark.perf forecast", "a small grid that was foretold and then run",
+          ("dataset", "methods", "preset", "cells", "workers", "failed", "unknown", "calibration_s", "forecast_s", "wall_s",
+           "error", "threads", "precision", "hardware", "torch"), {
+              "methods": "its rows", "cells": "number of cells", "workers": "number of processes",
+              "failed": "cells that failed", "unknown": "cells without a forecast",
+              "calibration_s": "seconds of the calibration", "forecast_s": "seconds foretold for the grid",
+              "wall_s": "seconds that it took, starting processes included",
+              "error": "forecast over time taken, less one", "threads": "threads of a cell"}),
     Table("bands.csv", "python -m benchmark.bands store", "where a score of a small grid lies, from several seeds",
           ("dataset", "method", "task", "probe", "metric", "runs", "mean", "sd", "low", "high"), {
               "runs": "seeds behind it", "sd": "standard deviation over seeds",

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmark import plugin
-from benchmark.perf import engines, loops, scaling, steps
+from benchmark.perf import engines, forecasts, loops, scaling, steps
 from benchmark.perf.__main__ import main
 from jepakit.types import UsageError
 
@@ -101,3 +101,11 @@ def test_an_engine_is_timed_over_cells_that_all_succeed() -> None:
     line = engines.measure("local", engines.cells(4), 2)
     assert (line["failed"], line["cells"]) == (0, 4)
     assert line["overhead"] > -0.5 and line["startup_s"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", forecasts.GRIDS, ids=lambda words: words[0])
+def test_a_forecast_is_compared_with_a_grid_that_runs_whole(words: tuple[str, ...]) -> None:
+    line = forecasts.measure(words, "smoke", seeds=1, workers=2, root=None)
+    assert (line["cells"], line["failed"], line["unknown"]) == (3, 0, 0)
+    assert line["error"] == pytest.approx(line["forecast_s"] / line["wall_s"] - 1) and line["calibration_s"] > 0

@@ -1,7 +1,8 @@
-"""Speed of the suite, as ratios that a noisy machine leaves alone: ``python -m benchmark.perf steps|scaling|engines|check``.
+"""Speed of the suite, as ratios that a noisy machine leaves alone: ``python -m benchmark.perf steps|scaling|engines|forecast|check``.
 
 steps: what a training step costs (results/perf_steps.csv). scaling: how it grows (results/perf_scaling.csv). engines: what
-many short cells cost (results/perf_engines.csv). check: is a step slower than the committed table says? Exit code 1 if so.
+many short cells cost (results/perf_engines.csv). forecast: what a dry run foretells against what then passes
+(results/perf_forecast.csv). check: is a step slower than the committed table says? Exit code 1 if so.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from rich.progress import Progress
 from benchmark import plugin
 from benchmark.atomic import write_bytes
 from benchmark.listing import table
-from benchmark.perf import engines, loops, scaling, steps
+from benchmark.perf import engines, forecasts, loops, scaling, steps
 from jepakit.registry import datasets
 from jepakit.types import UsageError
 
 GUARDED = "ijepa,lejepa,mae,simclr"  # of ECG: a minute
 OK, SLOWER, USAGE = 0, 1, 3
 SHOWN = (
-    "engine", "cells", "workers", "failed", "cell_s", "startup_s", "wall_s", "factor", "dataset", "method", "value",
+    "engine", "cells", "workers", "failed", "cell_s", "startup_s", "calibration_s", "forecast_s", "wall_s", "error", "factor", "dataset", "methods", "method", "value",
     "step_ms", "exponent", "suite_ms", "bare_ms", "ratio", "overhead", "samples_per_s", "tokens_per_s", "gflops", "mfu",
     "data_wait", "peak_mib", "before", "after", "slower",
 )  # fmt: skip
@@ -35,7 +36,7 @@ SHOWN = (
 def parser() -> argparse.ArgumentParser:
     """Options of the command line."""
     out = argparse.ArgumentParser("python -m benchmark.perf", description=__doc__)
-    out.add_argument("what", choices=("steps", "scaling", "engines", "check"))
+    out.add_argument("what", choices=("steps", "scaling", "engines", "forecast", "check"))
     out.add_argument("--modalities", help="default: all; of check: ecg")
     out.add_argument("--methods", help="default: the rows of each board that take steps; of check: " + GUARDED)
     out.add_argument("--factors", default=",".join(scaling.FACTORS))
@@ -58,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if chosen.what == "check":
             return _check(chosen, console)
-        frame, name = {"steps": _steps, "scaling": _scaling, "engines": _engines}[chosen.what](chosen, console)
+        frame, name = {"steps": _steps, "scaling": _scaling, "engines": _engines, "forecast": _forecast}[chosen.what](
+            chosen, console
+        )
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
@@ -101,6 +104,14 @@ def _engines(chosen: argparse.Namespace, console: Console) -> tuple[pd.DataFrame
     with console.status(f"{chosen.cells} cells on {chosen.engines}"):
         lines = [engines.measure(name, cells, workers=2) for name in chosen.engines.split(",")]
     return pd.DataFrame(lines).assign(**steps.facts(loops.Where.chosen("cpu"), 1)), engines.FILE
+
+
+def _forecast(chosen: argparse.Namespace, console: Console) -> tuple[pd.DataFrame, str]:
+    lines = []
+    for words in forecasts.GRIDS:
+        with console.status(f"forecast and grid of {' '.join(words)}"):
+            lines.append(forecasts.measure(words, chosen.preset, chosen.rounds, workers=2, root=None))
+    return pd.DataFrame(lines).assign(**steps.facts(loops.Where.chosen("cpu"), 1)), forecasts.FILE
 
 
 def _check(chosen: argparse.Namespace, console: Console) -> int:
