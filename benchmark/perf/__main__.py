@@ -1,4 +1,5 @@
-"""Speed of the suite, as ratios that a noisy machine leaves alone: ``python -m benchmark.perf steps|scaling|engines|forecast|check``.
+"""Speed of the suite, as ratios that a noisy machine leaves alone: ``python -m benchmark.perf
+steps|scaling|engines|forecast|check``.
 
 steps: what a training step costs (results/perf_steps.csv). scaling: how it grows (results/perf_scaling.csv). engines: what
 many short cells cost (results/perf_engines.csv). forecast: what a dry run foretells against what then passes
@@ -27,7 +28,8 @@ from jepakit.types import UsageError
 GUARDED = "ijepa,lejepa,mae,simclr"  # of ECG: a minute
 OK, SLOWER, USAGE = 0, 1, 3
 SHOWN = (
-    "engine", "cells", "workers", "failed", "cell_s", "startup_s", "calibration_s", "forecast_s", "wall_s", "error", "factor", "dataset", "methods", "method", "value",
+    "engine", "cells", "workers", "failed", "cell_s", "startup_s", "calibration_s", "forecast_s", "wall_s", "error",
+    "factor", "dataset", "methods", "method", "value",
     "step_ms", "exponent", "suite_ms", "bare_ms", "ratio", "overhead", "samples_per_s", "tokens_per_s", "gflops", "mfu",
     "data_wait", "peak_mib", "before", "after", "slower",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Forecasts: what ``--calibrate`` foretells of small grids, and what they then take. Wants a machine that does nothing else."""
+"""Forecasts: what ``--calibrate`` foretells of small grids, and what they then take, on a machine that does nothing else."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ GRIDS = (
 
 
 def measure(words: Sequence[str], preset: str, seeds: int, workers: int, root: Path | None) -> dict[str, Any]:
-    """One line: seconds foretold and taken, in an empty results folder. ``error``: how far the forecast was off, as a share of
-    the time taken, positive where it was too long. Raises UsageError for words that ask for nothing known."""
+    """One line: seconds foretold and taken, in an empty results folder. ``error``: how far the forecast was off, as a
+    share of the time taken, positive where it was too long. Raises UsageError for words that ask for nothing known."""
     with tempfile.TemporaryDirectory() as folder:
         options = Options(results=Path(folder), root=root, threads=1, device="cpu")
         record.preflight(options.results)
