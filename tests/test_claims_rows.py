@@ -1,4 +1,4 @@
-"""Claims over rows with judges of their own: slopes, strength of views, the plane of two scores, shares of labels."""
+"""Claims over rows with judges of their own: slopes, strength of views, the plane of scores, shares of labels, plateaus."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from benchmark.claims import claim
 from benchmark.claims.claim import Evidence
 from benchmark.claims.experiments import bev_label_efficiency as bev
 from benchmark.claims.experiments import inv_equiv_plane as plane
+from benchmark.claims.experiments import lejepa_plateau as plateau
 from benchmark.claims.experiments import nuisance_slopes as nuisance
 from benchmark.claims.experiments import view_strength as strength
 from benchmark.claims.judge import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Estimate
@@ -127,3 +128,28 @@ def test_labels_are_judged_at_one_share(tmp_path: Path, monkeypatch: pytest.Monk
     assert found.verdict == REPRODUCED and len(found.table) == 3
     assert found.effect is not None and found.effect.mean == pytest.approx(found.table[1]["effect"])
     assert found.table[2]["effect"] < 0 and "100 %: -" in found.says
+
+
+@pytest.mark.parametrize(
+    ("fifth", "fivefold", "verdict"), [(0.9, 0.9, REPRODUCED), (0.5, 0.6, NOT_REPRODUCED), (0.3, 0.9, NOT_REPRODUCED)]
+)
+def test_a_plateau_has_no_edge_on_either_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fifth: float, fivefold: float, verdict: str
+) -> None:
+    names = ("one", "two", "three")
+    monkeypatch.setattr(plateau, "LINES", {name: plateau.Where(f"ecg/{name}") for name in names})
+    weights = {"0.01": fifth, "0.25": fivefold}
+    for name in names:
+        for seed in range(3):
+            write(tmp_path, "lejepa", seed, dataset=name, skill=0.9)
+            for weight, skill in weights.items():
+                write(tmp_path, "lejepa", seed, dataset=name, skill=skill, overrides={"recipe.weight": weight})
+    records = record.load_all(tmp_path)
+    found = plateau.judge(Evidence(records, tmp_path))
+    assert found.verdict == verdict and found.effect is not None and found.seeds == 3 and len(found.table) == 6
+    # The outcome: of two differences of a data set the mean, of three data sets the mean.
+    assert found.effect.mean == pytest.approx(np.mean([line["effect"] for line in found.table]))
+    assert found.effect.replicates == 3
+    less = [one for one in records if one["dataset"] != "three" or one["overrides"]]
+    waiting = plateau.judge(Evidence(less, tmp_path))
+    assert waiting.effect is None and "2 of 3" in waiting.says
