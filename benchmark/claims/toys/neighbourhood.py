@@ -30,7 +30,7 @@ from modalities.image.shapes import Shapes
 ROW = ijepa.__name__.rpartition(".")[2]  # by file, so that the numbers know the code they were made with
 TASK, SIMILAR = "segment", 4
 SEEDS, STEPS = 5, 1500
-TRAINED, UNTRAINED, PIXELS = "ijepa", "untrained", "pixels"
+TRAINED, UNTRAINED, PIXELS, PLACE = "ijepa", "untrained", "pixels", "place"
 # As boards of images have under `quick`.
 SIZE = Size(64, 2, 2, 32, 1, 2)
 TRAINING = Training(steps=STEPS, batch_size=32, lr=5e-3, weight_decay=(0.04, 0.4), betas=(0.9, 0.999))
@@ -52,13 +52,25 @@ def shares(
     return {**{name: float(value) for name, value in means.items()}, "gain": float(gain)}
 
 
+def closest(grid: tuple[int, ...], near: Int[np.ndarray, "n o"], count: int) -> Int[np.ndarray, "n k"]:
+    """Of the neighbours of each cell those ``count`` that lie closest to it on the grid, which does not wrap here; of
+    equally close ones the first."""
+    cells = np.stack(np.unravel_index(np.arange(len(near)), grid), 1)
+    away = np.square(cells[near] - cells[:, None]).sum(2)
+    return np.take_along_axis(near, np.argsort(away, 1, kind="stable")[:, :count], 1)
+
+
 def measure(seeds: Sequence[int] = tuple(range(SEEDS)), steps: int = STEPS) -> dict[str, Any]:
     """One line per seed and features: ``shares`` by the tokens of an I-JEPA after ``steps`` steps, of the same encoder
-    before its first step, and by pixels; each token (patch) is brought to mean 0 and variance 1, as a teacher's are."""
+    before its first step, and by pixels, each token (patch) brought to mean 0 and variance 1, as a teacher's are; and by
+    place alone, the same for every seed."""
     modality, lines = Shapes(None), []
+    near, label = neighbours(modality.grid).numpy(), modality.data("test").labels[TASK].numpy().astype(int)
+    by_place = closest(modality.grid, near, SIMILAR)
     for seed in seeds:
         objective = build(ROW, modality, replace(SIZE, steps=steps), seed)
-        found = {PIXELS: _chosen(modality.patches, modality, nn.Identity())}
+        found = {PLACE: shares(label, near, np.broadcast_to(by_place, (*label.shape, SIMILAR)))}
+        found[PIXELS] = _chosen(modality.patches, modality, nn.Identity())
         found[UNTRAINED] = _by_tokens(objective, modality)
         fit(objective, modality, replace(TRAINING, steps=steps), seed=seed, device="cpu", precision="32-true")
         found[TRAINED] = _by_tokens(objective, modality)
