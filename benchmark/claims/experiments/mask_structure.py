@@ -1,4 +1,7 @@
-"""Do the places of masks matter? The same share hidden in blocks and token by token (Riou et al. 2024 say: not on sound)."""
+"""Do the places of masks matter? The same share hidden in blocks and token by token (Riou et al. 2024 say: not on sound).
+
+Before an outcome was computed, video was taken out, whose cells are long; both papers speak of images and sound.
+"""
 
 from __future__ import annotations
 
@@ -22,5 +25,4 @@ def mask_structure() -> Study:
         "mae blocks": Arm("mae"),
         "mae tokens": Arm("mae", {"recipe.random": "0.25"}),
     }
-    places = ["image/shapes", "audio/simulated", "video/sprites"]
-    return contrast(places, arms, "blocks", "tokens", Rule(worth=0.02), seeds=3)
+    return contrast(["image/shapes", "audio/simulated"], arms, "blocks", "tokens", Rule(worth=0.02))
