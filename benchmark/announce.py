@@ -15,6 +15,8 @@ from benchmark.progress import score_line
 from benchmark.run import folder_of
 from jepakit.registry import datasets
 
+VARIANTS = 3  # that are named; more are counted
+
 
 def header(
     requests: Sequence[request.Request], planned: plan.Plan, missing: int, jobs: int, root: Path, console: Console
@@ -29,8 +31,8 @@ def header(
         every = f" ({folds.count(modality, short)} folds)" if name == short + folds.ALL else ""
         what = f"{modality}/{name}{every}"
         say(f"data    {what}: {escape(card.title)} · licence {escape(card.licence)} · {escape(place)}")
-    variants = dict.fromkeys(cell.variant for cell in planned.cells)
-    variant = next(iter(variants), "") if len(variants) == 1 else f"{len(variants)} variants" if variants else ""
+    variants = list(dict.fromkeys(cell.variant for cell in planned.cells if cell.variant))
+    variant = ", ".join(variants) if len(variants) <= VARIANTS else f"{len(variants)} variants"
     presets = ", ".join(dict.fromkeys(asked.preset for asked in requests))
     seeds = ", ".join(map(str, sorted({seed for asked in requests for seed in asked.seeds})))
     console.print(f"preset  {presets}{' · ' + escape(variant) if variant else ''} · seeds {seeds}")
