@@ -93,6 +93,7 @@ def parser() -> Parser:
         epilog=WORDS + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    planned.add_argument("--claim", help="the cells of this claim, in place of words")
     planned.add_argument("--out", type=Path, default=Path("cells"), help="folder of the files")
     tuning = commands.add_parser(
         "hpo",

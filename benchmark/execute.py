@@ -51,7 +51,9 @@ def run(
     chosen.dry_run |= chosen.calibrate
     if not chosen.dry_run:
         record.preflight(results)
-    planned = _planned(chosen, requests, root)
+    planned = plan.together(
+        requests, root, results, remember=not chosen.dry_run, device=chosen.device, threads=chosen.threads
+    )
     cached = {i: None if chosen.force else record.find(results, cell) for i, cell in enumerate(planned.cells)}
     todo = [(i, cell) for i, cell in enumerate(planned.cells) if cached[i] is None]
     jobs = grid.choose_jobs(asked_jobs, len(todo), chosen.device, chosen.devices)
@@ -87,20 +89,6 @@ def run(
     for text in failures.listed(records, missing, _repeated(chosen)):
         console.print(text, soft_wrap=True, highlight=False, markup=False)
     return code or (FAILED if missing or any(one["status"] in record.FAILED for one in records) else OK)
-
-
-def _planned(chosen: argparse.Namespace, requests: Sequence[request.Request], root: Path) -> plan.Plan:
-    """The cells of all requests, each once."""
-    whole = plan.Plan()
-    for asked in requests:
-        one = plan.plan(
-            asked, root, chosen.results, remember=not chosen.dry_run, device=chosen.device, threads=chosen.threads
-        )
-        whole.cells += one.cells
-        whole.skipped |= one.skipped
-        whole.modalities |= one.modalities
-    whole.cells = list({cell.key: cell for cell in whole.cells}.values())
-    return whole
 
 
 def _repeated(chosen: argparse.Namespace) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +73,21 @@ def plan(
         for seed in request.seeds:
             out.cells += [resolve(name, method, request.preset, seed, words, data) for method, words in able.items()]
     return out
+
+
+def together(
+    requests: Sequence[Request], root: Path | None, results: Path, *, remember: bool = True, device: str = "auto",
+    threads: int | None = None,
+) -> Plan:  # fmt: skip
+    """The cells of all requests, each once. Raises as ``plan`` does."""
+    whole = Plan()
+    for asked in requests:
+        one = plan(asked, root, results, remember=remember, device=device, threads=threads)
+        whole.cells += one.cells
+        whole.skipped |= one.skipped
+        whole.modalities |= one.modalities
+    whole.cells = list({cell.key: cell for cell in whole.cells}.values())
+    return whole
 
 
 def buildable(cell: Cell, modality: Modality) -> None:

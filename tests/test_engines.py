@@ -95,6 +95,18 @@ def test_plan_then_worker_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [r["scores"] for r in one] == [r["scores"] for r in two]
 
 
+def test_the_cells_of_a_claim_are_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ["--results", str(tmp_path / "a"), "--out", str(tmp_path / "cells")]
+    assert main(["plan", "--claim", "gradient-target", *place]) == 0
+    assert "15 cells, 0 finished, 15 written" in capsys.readouterr().out
+    cells = [spec.read(path) for path in (tmp_path / "cells").iterdir()]
+    assert {(one.method, one.seed) for one in cells} == {(m, s) for m in ("sar", "mae", "ijepa") for s in range(5)}
+    assert main(["plan", "--claim", "gradient-tarket", *place]) == worker.USAGE
+    assert "did you mean 'gradient-target'" in capsys.readouterr().err
+    assert main(["plan", "ecg", "--claim", "gradient-target", *place]) == worker.USAGE
+    assert "'ecg' cannot be given" in capsys.readouterr().err
+
+
 def test_the_worker_refuses_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cell = make(tmp_path)
     other = Cell(**{**vars(cell), "data": dict.fromkeys(cell.data, "0" * 64)})

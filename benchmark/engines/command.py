@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmark import estimate, plan, record, request, spec
 from benchmark.atomic import write_bytes
+from benchmark.claims.claim import claims
 from benchmark.engines import drive
 from benchmark.grid import Options
 from jepakit.types import UsageError
@@ -58,11 +59,14 @@ def engine(chosen: argparse.Namespace, options: Options, jobs: int | None) -> Ca
 
 
 def write_plan(chosen: argparse.Namespace, root: Path, console: Console) -> None:
-    """Write the specs of the missing cells, the longest first."""
-    asked = request.parse(chosen.words)
-    planned = plan.plan(asked, root, chosen.results, device=chosen.device, threads=chosen.threads)
+    """Write the specs of the missing cells, of words or of a claim, the longest first. Raises UsageError."""
+    if chosen.claim and chosen.words:
+        raise UsageError(f"a claim fixes its rows itself, so '{chosen.words[0]}' cannot be given beside --claim")
+    words = claims[chosen.claim].make().requests if chosen.claim else (chosen.words,)
+    requests = [request.parse(one) for one in words]
+    planned = plan.together(requests, root, chosen.results, device=chosen.device, threads=chosen.threads)
     todo = [cell for cell in planned.cells if record.find(chosen.results, cell) is None]
-    known = record.load_all(chosen.results, asked.modality)
+    known = record.load_all(chosen.results)
     guesses = {cell.key: estimate.seconds(cell, known) for cell in todo}
     todo.sort(key=lambda cell: -(guesses[cell.key] or (estimate.weight(cell), 0))[0])
     for number, cell in enumerate([] if chosen.dry_run else todo):
