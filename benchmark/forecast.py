@@ -17,11 +17,10 @@ from benchmark.run import run_cell
 from benchmark.subset import limited
 from jepakit.modality import Modality
 from jepakit.pretrain import build, fit
+from jepakit.registry import methods
 
 Record = Mapping[str, Any]
-STEPS = (
-    2 * WATCHES
-)  # of a calibration: as many looks as in a whole run, and a median that leaves out the first, slow steps
+STEPS = 2 * WATCHES  # of a calibration: as many looks as in a whole run; the median leaves out the first, slow ones
 WEIGHT_BYTES = 4
 
 
@@ -52,7 +51,8 @@ def calibrate(
     cells: Sequence[Cell], modalities: Mapping[str, Modality], device: str, say: Callable[[str], None]
 ) -> dict[Row, Rate]:
     """STEPS steps of one cell of every row; what is not a step (data, features, probes) is taken from a whole cell of the
-    first row of every data set. Nothing is written. A row that cannot take them is left out.
+    first row of every data set that learns, and of every row that does not. Nothing is written. A row that cannot take
+    them is left out.
     """
     found: dict[Row, Rate] = {}
     rests: dict[object, float] = {}
@@ -60,25 +60,32 @@ def calibrate(
         row, alike = estimate.row(cell), (folds.board(cell.modality, cell.dataset), cell.size, cell.probes, cell.limit)
         if row in found:
             continue
+        whole = alike not in rests or methods[cell.method].info.get("family") == "reference"
         short = replace(cell, training=replace(cell.training, steps=STEPS))
-        say(f"{STEPS} steps of {cell.method} on {cell.name}{'' if alike in rests else ', with its probes'}")
+        say(f"{STEPS} steps of {cell.method} on {cell.name}{', with its probes' if whole else ''}")
         try:
-            if alike not in rests:
-                with TemporaryDirectory() as folder:
-                    taken = run_cell(short, modalities[cell.name], Path(folder), device=device)["cost"]
-                rests[alike] = taken["wall_s"] - STEPS * taken["step_ms_p50"] / 1e3
-                memory = taken["peak_device_mib"] or taken["peak_rss_mib"]
-                rate = Rate(taken["step_ms_p50"] / 1e3, rests[alike], memory, round(taken["params_m"] * 1e6))
-            else:
-                rate = _steps(short, limited(modalities[cell.name], cell.limit), device, rests[alike])
+            modality = modalities[cell.name]
+            rate = _whole(short, modality, device) if whole else _steps(short, modality, device, rests[alike])
         except Exception:
             continue
         found[row] = rate
+        if rate.step_s > 0:
+            rests.setdefault(alike, rate.rest_s)
     return found
+
+
+def _whole(cell: Cell, modality: Modality, device: str) -> Rate:
+    """Of a cell from its data to its scores."""
+    with TemporaryDirectory() as folder:
+        taken = run_cell(cell, modality, Path(folder), device=device)["cost"]
+    step = (taken.get("step_ms_p50") or 0.0) / 1e3
+    memory = taken.get("peak_device_mib") or taken["peak_rss_mib"]
+    return Rate(step, taken["wall_s"] - cell.training.steps * step, memory, round(taken["params_m"] * 1e6))
 
 
 def _steps(cell: Cell, modality: Modality, device: str, rest: float) -> Rate:
     """Of the steps of a cell alone."""
+    modality = limited(modality, cell.limit)
     objective = build(cell.method, modality, cell.size, cell.seed, dict(cell.settings))
     cost.reset_peak_rss()
     taken = fit(objective, modality, cell.training, seed=cell.seed, device=device)

@@ -83,16 +83,19 @@ def test_calibration_takes_steps_of_every_row_once_and_leaves_no_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     planned = plan.plan(
-        request.parse(["ecg", "method=mae,lejepa", "preset=smoke", "seeds=2"]), None, tmp_path, remember=False
+        request.parse(["ecg", "method=random_init,mae,lejepa", "preset=smoke", "seeds=2"]),
+        None,
+        tmp_path,
+        remember=False,
     )
     told: list[str] = []
     rates = forecast.calibrate(planned.cells, planned.modalities, "cpu", told.append)
-    assert len(told) == len(rates) == 2 and [text.endswith("probes") for text in told] == [True, False]
+    assert len(told) == len(rates) == 3 and [text.endswith("probes") for text in told] == [True, True, False]
     assert list(tmp_path.iterdir()) == []
-    for one in planned.cells:
-        rate = rates[estimate.row(one)]
-        assert rate.step_s > 0 and rate.rest_s > 0 and rate.memory_mib > 0 and rate.parameters > 1000
-    assert len({rate.rest_s for rate in rates.values()}) == 1  # what is not a step belongs to the data set
+    untrained, *trained = (rates[estimate.row(one)] for one in planned.cells[:3])
+    assert all(rate.rest_s > 0 and rate.memory_mib > 0 and rate.parameters > 1000 for rate in rates.values())
+    assert untrained.step_s == 0 and all(rate.step_s > 0 for rate in trained)
+    assert trained[0].rest_s == trained[1].rest_s != untrained.rest_s  # belongs to the data set; learning is looked at
 
 
 def test_what_a_run_needs_is_said_in_three_lines() -> None:
