@@ -1,7 +1,8 @@
 """LeJEPA (Balestriero & LeCun 2025): how far may its one weight be moved before features are worse?
 
 Rows of ECG and sound had been seen, as arms of ``lejepa-no-heuristics``, when this rule was written; those of images had
-not. Images take as many steps as the other two, for the sake of the ResNet (ResNet-10 in timm's tiered form).
+not. Images take as many steps as the other two, for the sake of the ResNet (ResNet-10 in timm's tiered form), and are
+digits: shapes ask of every patch, and the ResNet has one place for all of them.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Where:
 LINES = {
     "ecg/simulated": Where("ecg/simulated"),
     "audio/simulated": Where("audio/simulated"),
-    "image/shapes": Where("image/shapes", STEPS),
-    "image/shapes, ResNet": Where("image/shapes", {**STEPS, "recipe.backbone": "resnet10t"}),
+    "image/mnist5k": Where("image/mnist5k", STEPS),
+    "image/mnist5k, ResNet": Where("image/mnist5k", {**STEPS, "recipe.backbone": "resnet10t"}),
 }
 
 
