@@ -12,12 +12,13 @@ import pytest
 import torch
 from test_cli import board
 from test_run import make, result, run
-from toybox import toys
+from toybox import TINY, TOY, toys
 
 from benchmark import leaderboard, probes, record, signals, slurm
 from benchmark import run as run_module
 from benchmark.__main__ import main
 from benchmark.cache import Cache
+from benchmark.claims.claim import Finding, Study, claims
 from benchmark.watch import WatchLog
 from jepakit import pretrain
 
@@ -64,6 +65,24 @@ def test_a_signal_saves_within_one_step_and_says_so_in_the_exit_code(
     assert [signal.getsignal(number) for number in (signal.SIGINT, *signals.HANDLED)] == before
     assert main(words) == 0
     assert only(tmp_path / "r") == result(run(tmp_path / "undisturbed", make(tmp_path, "toy-interrupt")))
+
+
+def test_whoever_stops_a_claim_does_not_wait_for_boards_and_it_goes_on(
+    tmp_path: Path, press: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ("toy", "dataset=toy", "method=toy-interrupt,toy-ae", "seeds=1", *TINY)
+    study = Study("none", "none", 1, lambda _: Finding("", None, "seen"), (rows,))
+    monkeypatch.setattr(claims, "_entries", {})
+    claims.register("toy", paper="none", says="so", fixed="all", budget="none")(lambda: study)
+    words = ["claim", "toy", "--results", str(tmp_path / "r"), "--plugin", str(TOY), "--jobs", "1"]
+    press("SIGTERM")
+    assert main(words) == 143
+    said = capsys.readouterr()
+    assert "of 2 cells done; run the same command to resume" in said.err and "seen" not in said.out
+    assert not list((tmp_path / "r").glob("*.csv")) and len(record.load_all(tmp_path / "r")) < 2
+    assert main(words) == 0
+    assert "seen" in capsys.readouterr().out and (tmp_path / "r" / "leaderboard_toy.csv").exists()
+    assert len(record.load_all(tmp_path / "r")) == 2
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])

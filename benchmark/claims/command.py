@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark import leaderboard, record, request
+from benchmark import leaderboard, record, request, signals
 from benchmark.atomic import write_bytes
 from benchmark.board import Record
 from benchmark.claims import claim
@@ -104,7 +104,7 @@ def run(chosen: argparse.Namespace, root: Path, console: Console, cells: Run) ->
     before = claim.status(name, fresh(chosen.results), chosen.results)
     told(before, console)
     code = _run(chosen, before, words, console, cells) if chosen.force or chosen.dry_run or not before.complete else 0
-    if not chosen.dry_run:
+    if not chosen.dry_run and code < signals.INTERRUPTED:
         verdict(next(one for one in rebuild(chosen.results) if one.name == name), console)
     return code
 
@@ -112,6 +112,8 @@ def run(chosen: argparse.Namespace, root: Path, console: Console, cells: Run) ->
 def _run(chosen: argparse.Namespace, before: Status, words: Sequence[str], console: Console, cells: Run) -> int:
     requests = [request.parse([*asked, *words]) for asked in before.study.requests]
     code = cells(requests) if requests else 0  # one grid: no process waits for the last cell of an arm
+    if code >= signals.INTERRUPTED:  # whoever stops a claim does not wait for boards
+        return code
     if not chosen.dry_run:
         cards = {name: datasets[name].make.card for name in datasets}
         for modality in sorted({asked[0] for asked in before.study.requests}):
