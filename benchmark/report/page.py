@@ -294,6 +294,8 @@ def _named(line: Line) -> str:
 
 
 def _curves(id: str, board: Board, main: Measure) -> list[Drawing]:
+    """One panel a row. Rows with other settings are left out beside their plain row: hundreds of arms of claims would make
+    the page too large for a phone."""
     lines = board.of(main)
     every, known = series.curves(board), series.diagnosed(board.records)
     ranks = [value for own in every.values() if "rankme" in own for value in own["rankme"][1]]
@@ -302,7 +304,7 @@ def _curves(id: str, board: Board, main: Measure) -> list[Drawing]:
     made = []
     for line in lines:
         row = (line.method, line.variant)
-        if row in every:
+        if row in every and not (line.variant and (line.method, "") in every):
             losses = series.losses(every[row], known)
             name = f"{id}-{anchor('curve', *row)}"
             made.append(figures.curves(name, row, line.family, every[row], losses, span, floor))

@@ -53,7 +53,10 @@ paint(["light", "dark"].find((scheme) => scheme === kept()));
 
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
-  const value = (row, i) => row.cells[i].dataset.v === undefined ? row.cells[i].textContent.trim() : Number(row.cells[i].dataset.v);
+  const value = (row, i) => {  // numbers whose text says all of them have no data-v
+    const cell = row.cells[i], shown = cell.dataset.v ?? cell.textContent.trim();
+    return cell.classList.contains("n") && shown !== "" && !isNaN(shown) ? Number(shown) : shown;
+  };
   heads.forEach((head, i) => {
     const button = document.createElement("button");
     button.type = "button";
