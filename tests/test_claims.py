@@ -267,7 +267,10 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "would compute deep-linear" in capsys.readouterr().out and not (tmp_path / "claims").exists()
     assert main(["claim", "position-leak", "--dry-run", "jobs=2", "--results", str(tmp_path)]) == 0
     said = capsys.readouterr().out  # two rows on two data sets are one grid, so that no process waits between them
-    assert "20 to run, jobs 2" in said and said.count("estimated time") == 1 and said.count("recipe.leak=true") == 10
+    assert (
+        "20 to run, jobs 2" in said and said.count("estimated time") == 1 and "preset  quick · recipe.leak=true" in said
+    )
+    assert said.partition("estimated")[0].rpartition("curves")[2].count("recipe.leak=true") == 10
     shutil.copytree(RESULTS / "claims", tmp_path / "claims")
     assert main(["claim", "deep-linear", "--results", str(tmp_path)]) == 0
     assert "deep-linear: reproduced" in capsys.readouterr().out
