@@ -20,7 +20,7 @@ from benchmark import metrics
 from benchmark.board import Measure, Record, boards
 from benchmark.claims.claim import Evidence, Finding, Study, Words, cells, known
 from benchmark.claims.judge import Estimate, Rule, estimate
-from benchmark.compare import difference
+from benchmark.compare import Difference, difference
 from benchmark.stats import Resampled
 from jepakit.types import UsageError
 
@@ -116,16 +116,25 @@ def _place(
     return _Place(effect, seeds, line)
 
 
+def between(one: Row | None, other: Row | None) -> Estimate | None:
+    """One row minus the other on one data set, paired over seeds, as a share of the way from chance to a perfect score; None
+    without two common seeds."""
+    return None if one is None or other is None else _share(difference(one.sampled, other.sampled), other.way)
+
+
 def _effect(sides: Sequence[tuple[Row, Row]]) -> tuple[Estimate | None, int]:
     """The effect on one data set, and its paired seeds."""
     (arm, than), *more = sides
-    found, way = difference(arm.sampled, than.sampled), than.way
-    if more:  # a difference of differences: both are rows themselves
-        found = difference(*(_change(a, b) for a, b in sides))
+    # A difference of differences: both are rows themselves.
+    found = _share(difference(*(_change(a, b) for a, b in sides)), than.way) if more else between(arm, than)
+    return found, 0 if found is None else int(found.df) + 1
+
+
+def _share(found: Difference | None, way: float) -> Estimate | None:
     if found is None or way == 0:
-        return None, 0
+        return None
     low, high = sorted((found.lo / way, found.hi / way))
-    return Estimate(found.mean / way, low, high, found.n - 1, 1), found.n
+    return Estimate(found.mean / way, low, high, found.n - 1, 1)
 
 
 def _change(a: Row, b: Row) -> Resampled:

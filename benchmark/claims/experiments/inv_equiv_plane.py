@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.claims.claim import Evidence, Finding, Study, Words, cells, claims, known
-from benchmark.claims.contrast import PROBE, Arm, over_places, row_of
-from benchmark.claims.experiments.view_strength import between
+from benchmark.claims.contrast import PROBE, Arm, between, over_places, row_of
 from benchmark.claims.judge import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Estimate, Rule, estimate, no_worse
 
 MORE, NO_LESS = Rule(worth=0.05), no_worse(0.02)

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmark.claims.claim import Evidence, Finding, Study, Words, claims
-from benchmark.claims.contrast import FEWEST, PROBE, Arm, row_of
-from benchmark.claims.experiments.view_strength import between
+from benchmark.claims.contrast import FEWEST, PROBE, Arm, between, row_of
 from benchmark.claims.judge import estimate, no_worse
 
 RULE, SEEDS = no_worse(0.02), 3

@@ -6,9 +6,8 @@ The data are the same under every strength, so one run of a masked row, which se
 from __future__ import annotations
 
 from benchmark.claims.claim import Evidence, Finding, Study, Words, claims
-from benchmark.claims.contrast import FEWEST, PROBE, Arm, Row, over_places, row_of
-from benchmark.claims.judge import Estimate, Rule
-from benchmark.compare import difference
+from benchmark.claims.contrast import FEWEST, PROBE, Arm, between, over_places, row_of
+from benchmark.claims.judge import Rule
 from modalities.controlled.views import STRENGTHS
 
 RULE = Rule(worth=0.02)
@@ -68,14 +67,3 @@ def judge(evidence: Evidence) -> Finding:
         return Finding("", None, f"no data set has {ARM} with full views and with none yet", table=tuple(table))
     says = f"without views {MASKED} is above {ARM} on {sum(above)} of {len(above)} data sets (95 %, each by itself)"
     return Finding(RULE(effect), effect, says, min(seeds), tuple(table))
-
-
-def between(one: Row | None, other: Row | None) -> Estimate | None:
-    """One row minus the other as a share of the way of the first; None without two common seeds."""
-    if one is None or other is None:
-        return None
-    found = difference(one.sampled, other.sampled)
-    if found is None or one.way == 0:
-        return None
-    low, high = sorted((found.lo / one.way, found.hi / one.way))
-    return Estimate(found.mean / one.way, low, high, found.n - 1, 1)
