@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmark import plugin
+from benchmark.claims.claim import cells, claims
 from benchmark.overall import aside
 from jepakit.registry import datasets
 from jepakit.types import Batch, UsageError
@@ -77,7 +78,7 @@ def test_disturbed_hearts_are_those_of_the_simulator(monkeypatch: pytest.MonkeyP
         ("ecg/nuisance-hum-1", "noise, waves"),
         ("image/views-full", "image/shapes"),
         ("ecg/views-strong", "none or crop"),
-        ("lidar/labels-7", "1, 10, 100"),
+        ("lidar/labels-7", "3, 10, 100"),
     ],
 )
 def test_families_know_their_members(name: str, word: str) -> None:
@@ -111,13 +112,31 @@ def test_views_of_no_strength_are_the_input() -> None:
     assert hearts["none"].views(batch) is batch and not torch.equal(hearts["crop"].views(batch).x, batch.x)
 
 
-def test_shares_of_labels_are_nested_and_hold_at_least_one() -> None:
-    segment = np.full((400, 3), -1)
-    segment[::4, 1] = 2
+def test_shares_of_labels_are_nested_and_no_share_lacks_a_class() -> None:
+    segment = np.full((3200, 3), -1)
+    segment[np.arange(3200) // 8 % 4 == 0, 1] = 2
     few, some, every = (labels.kept(segment, percent, 7) for percent in (1, 10, 100))
-    assert (few.sum(), some.sum(), every.sum()) == (1, 10, 100)
-    assert not (few & ~some).any() and not (some & ~every).any() and set(np.flatnonzero(every) % 4) == {0}
+    assert (few.sum(), some.sum(), every.sum()) == (8, 80, 800) and (labels.kept(segment, 0, 7).sum()) == 8
+    assert not (few & ~some).any() and not (some & ~every).any() and set(np.flatnonzero(every) // 8 % 4) == {0}
+    parts = datasets[f"lidar/labels-{labels.PERCENTS[0]}"].make(None)
+    train = parts.data("train")
+    kept = (train.labels["segment"] >= 0).any(1)
+    assert int(kept.sum()) == 8 and (train.labels["scene"] >= 0).equal(kept)
+    for task in ("scene", "sensor"):
+        assert set(train.labels[task][kept].tolist()) == set(
+            range(len(next(t.classes for t in parts.tasks if t.name == task)))
+        )
     keep = torch.tensor([True, False])
     assert labels.without(torch.tensor([3, 4]), keep).tolist() == [3, -1]
     assert labels.without(torch.tensor([[1, 2], [1, 2]]), keep).tolist() == [[1, 2], [-1, -1]]
     assert labels.without(torch.tensor([0.5, 0.5]), keep).isnan().tolist() == [False, True]
+
+
+@pytest.mark.slow
+def test_every_claim_can_read_the_data_made_for_it() -> None:
+    asked = {(c.modality, c.dataset) for name in claims for c in cells(claims[name].make().requests)}
+    made = sorted(f"{modality}/{name}" for modality, name in asked if aside(modality, name))
+    assert {name.partition("/")[0] for name in made} == {"tabular", "ecg", "image", "lidar"}
+    for name in made:
+        parts = datasets[name].make(None)
+        assert all(len(parts.data(part).x) for part in ("train", "val", "test")), name

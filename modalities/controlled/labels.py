@@ -2,7 +2,8 @@
 ``lidar/scenes``.
 
 All training scenes stay, and validation and test keep every label: what is scarce is what a head is fitted on, not what
-an encoder is pre-trained on and not what chooses. Shares are nested, and the same scenes for every seed.
+an encoder is pre-trained on and not what chooses. Scenes keep their labels by whole blocks, which hold every layout under
+every sensor, so that no share lacks a class. Shares are nested, and the same scenes for every seed.
 """
 
 from __future__ import annotations
@@ -18,19 +19,18 @@ from torch import Tensor
 
 from jepakit.registry import datasets
 from jepakit.types import Card, Data, Part, UsageError
-from modalities.lidar.scenes import Scenes
+from modalities.lidar.scenes import BLOCK, Scenes
 
-PERCENTS = ("1", "10", "100")
+PERCENTS = ("3", "10", "100")  # of 38 labelled blocks: one, four, all
 STREAM = 0x6C61626C
 
 
 def kept(segment: np.ndarray, percent: int, seed: int) -> np.ndarray:
-    """(n,) which scenes keep their labels: a share of those (n, tokens) that have any token labelled, at least one."""
-    asked = np.flatnonzero((segment >= 0).any(1))
+    """(n,) which scenes keep their labels: a share of the blocks in which any token (n, tokens) has one, at least one."""
+    block = np.arange(len(segment)) // BLOCK
+    asked = np.unique(block[(segment >= 0).any(1)])
     order = np.random.default_rng([seed, STREAM]).permutation(asked)
-    chosen = np.zeros(len(segment), dtype=bool)
-    chosen[order[: max(1, round(len(asked) * percent / 100))]] = True
-    return chosen
+    return np.isin(block, order[: max(1, round(len(asked) * percent / 100))])
 
 
 def without(label: Tensor, keep: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class Few(Scenes):
 @datasets.register_family("lidar/labels-")
 @functools.cache
 def lidar(percent: str) -> type[Few]:
-    """The class of ``lidar/labels-1``, ``lidar/labels-10`` and ``lidar/labels-100``. Raises UsageError for others."""
+    """The class of ``lidar/labels-3``, ``lidar/labels-10`` and ``lidar/labels-100``. Raises UsageError for others."""
     if percent not in PERCENTS:
         raise UsageError(f"lidar/labels- ends in a share of {', '.join(PERCENTS)} percent, not in '{percent}'")
     card = Card(
