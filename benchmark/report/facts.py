@@ -5,6 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from statistics import fmean
+from typing import Any
 
 from benchmark import fidelity, folds
 from benchmark.board import Board, Record, row_variant
@@ -61,42 +64,65 @@ def method(name: str, records: Sequence[Record], old: Mapping[str, bool], boards
         facts.append(("Training", ", ".join(f"{key} = {value}" for key, value in training.items()) or "as the preset"))
         facts.append(("Stages", str(entry.info.get("stages", 1))))
     facts = [(field, words) for field, words in facts if words]
-    columns = [
-        Column("preset", number=False), Column("seed"), Column("overrides", number=False), Column("status", number=False),
-        Column("headline", "score of the headline task"), Column("metric", number=False),
-        Column("RankMe"), Column("seconds"), Column("created", number=False), Column("record", number=False),
-    ]  # fmt: skip
-    rows = []
-    for one in sorted(records, key=_place):
-        score = next((s for s in one["scores"] if s["headline"] and s["probe"] == "linear"), None)
-        status = one["status"] + (f": {one['reason']}" if one["reason"] else "")
-        cells = (
-            text(one["preset"]), number(one["seed"], "d"), text(one["variant"]), text(status),
-            number(score["value"] if score else None, ".3f"),
-            text(f"{score['task']} {score['metric']}" if score else ""),
-            number((one.get("diagnostics") or {}).get("rankme"), ".1f"),
-            number((one.get("cost") or {}).get("wall_s"), ".1f"),
-            text(str(one["created"])[:10]), text(one["key"]),
-        )  # fmt: skip
-        marks = (("†", "made by older code"),) if old[one["key"]] else ()
-        place = f"{one['modality']}/{one['dataset']}"
-        section = f"{one['modality']}/{folds.board(one['modality'], one['dataset'])}"
-        rows.append(Row(place, anchor("data", section), "", cells, marks, "stale" if marks else ""))
-    view = plain(anchor("runs", name), f"records of {name}", "data set", columns, rows)
+    view = plain(anchor("runs", name), f"records of {name}", "data set", _RUNS, _runs(records, old))
     where = indexes.where(name, boards)
     return Method(
         anchor("method", name), name, first["family"], first["modality"], about, tuple(facts), where, view
     )  # fmt: skip
 
 
+_RUNS = (
+    Column("preset", number=False), Column("seeds", number=False), Column("overrides", number=False),
+    Column("status", number=False), Column("headline", "score of the headline task, mean over seeds [lowest, highest]"),
+    Column("metric", number=False), Column("RankMe", "mean over seeds"), Column("seconds", "mean over seeds"),
+    Column("created", "the newest", number=False), Column("records", number=False, wrap=True),
+)  # fmt: skip
+
+
+def _runs(records: Sequence[Record], old: Mapping[str, bool]) -> Iterable[Row]:
+    """Records that differ in their seed alone, and went alike, share a line."""
+    for (modality, dataset, preset, variant, status, metric, stale), group in groupby(
+        sorted(records, key=lambda one: (_alike(one, old), one["seed"], one["key"])), lambda one: _alike(one, old)
+    ):
+        same = list(group)
+        scores = [score["value"] for one in same if (score := _headline(one))]
+        low, high = (min(scores), max(scores)) if len(scores) > 1 else (None, None)
+        cells = (
+            text(preset), text(", ".join(str(one["seed"]) for one in same)), text(variant), text(status),
+            interval(fmean(scores) if scores else None, low, high, ".3f"), text(metric),
+            number(_mean((one.get("diagnostics") or {}).get("rankme") for one in same), ".1f"),
+            number(_mean((one.get("cost") or {}).get("wall_s") for one in same), ".1f"),
+            text(max(str(one["created"])[:10] for one in same)), text(" ".join(one["key"] for one in same)),
+        )  # fmt: skip
+        marks = (("†", "made by older code"),) if stale else ()
+        section = anchor("data", f"{modality}/{folds.board(modality, dataset)}")
+        yield Row(f"{modality}/{dataset}", section, "", cells, marks, "stale" if marks else "")
+
+
+def _alike(one: Record, old: Mapping[str, bool]) -> tuple[str, str, str, str, str, str, bool]:
+    """What records of one line have in common."""
+    score = _headline(one)
+    return (
+        one["modality"], one["dataset"], one["preset"], row_variant(one),
+        one["status"] + (f": {one['reason']}" if one["reason"] else ""),
+        f"{score['task']} {score['metric']}" if score else "", old[one["key"]],
+    )  # fmt: skip
+
+
+def _headline(one: Record) -> Mapping[str, Any] | None:
+    """The headline score of the linear probe."""
+    return next((score for score in one["scores"] if score["headline"] and score["probe"] == "linear"), None)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
 def _recipe(name: str) -> str:
     """Keyword settings of a recipe with their defaults."""
     parameters = inspect.signature(methods[name].make).parameters
     return ", ".join(f"{key} = {parameters[key].default}" for key in keywords(methods[name].make))
-
-
-def _place(one: Record) -> tuple[str, str, str, str, int, str]:
-    return one["modality"], one["dataset"], one["preset"], row_variant(one), one["seed"], one["key"]
 
 
 def data_set(name: str, records: Sequence[Record], boards: Sequence[Board]) -> DataSet:
