@@ -11,7 +11,7 @@ from benchmark.claims.claim import cells, claims
 from benchmark.overall import aside
 from jepakit.registry import datasets
 from jepakit.types import Batch, UsageError
-from modalities.controlled import labels, nuisances, views
+from modalities.controlled import labels, nuisances, veils, views
 from modalities.image.shapes import Shapes
 from modalities.image.views import draw
 
@@ -70,12 +70,47 @@ def test_disturbed_hearts_are_those_of_the_simulator(monkeypatch: pytest.MonkeyP
     assert not torch.equal(none["train"].x, strong["train"].x)
 
 
+def test_a_wave_over_an_image_can_be_predicted_and_noise_cannot() -> None:
+    shape = (60, 3, 32, 32)
+    noise, waves = (make(shape, np.random.default_rng(1)) for make in (veils.noise, veils.waves))
+    assert noise.std() == pytest.approx(1, abs=0.01) and waves.std() == pytest.approx(1, abs=0.03)
+    # A plane wave obeys x[r − 1] + x[r + 1] = 2 cos(ω) x[r] on the way down and across: two pixels tell all others.
+    for one, least, most in ((waves, 0.0, 1e-6), (noise, 0.8, 1.2)):
+        for x in (*one[:5, 0], *one[:5, 0].transpose(0, 2, 1)):
+            past = np.stack([x[1:-1].ravel(), x[:-2].ravel()], 1)
+            left = x[2:].ravel() - past @ np.linalg.lstsq(past, x[2:].ravel(), rcond=None)[0]
+            assert least <= left.var() / x.var() <= most
+    # What one channel shows, the others show in their size.
+    assert np.linalg.matrix_rank(waves[0].reshape(3, -1), tol=1e-3) == 1
+
+
+def test_veiled_scenes_are_those_of_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shapes, "sizes", {"train": 60, "val": 20, "test": 20})
+    scenes = Shapes.read(None)["train"]
+    parts = {
+        name: datasets[f"image/nuisance-{name}"].make.read(None)["train"]
+        for name in ("none", "noise-1", "noise-2", "waves-2")
+    }
+    clean = parts["none"].x.double() / 255
+    # Two fifths of the contrast about the middle, by hand: black, grey and white become .3, .5 and .7.
+    torch.testing.assert_close(clean, 0.3 + 0.4 * scenes.x.double() / 255, atol=0.5 / 255 + 1e-6, rtol=0)
+    for name, part in parts.items():
+        assert part.x.dtype == torch.uint8 and part.labels["shape"].equal(scenes.labels["shape"])
+        assert {"texture", "hue", "noise"}.isdisjoint(
+            task.name for task in datasets[f"image/nuisance-{name}"].make.tasks
+        )
+        assert float(((part.x == 0) | (part.x == 255)).double().mean()) < 0.01
+    for name, size in (("noise-1", 0.06), ("noise-2", 0.12), ("waves-2", 0.12)):
+        assert float((parts[name].x.double() / 255 - clean).std()) == pytest.approx(size, rel=0.03)
+
+
 @pytest.mark.parametrize(
     ("name", "word"),
     [
         ("tabular/nuisance-linear-noise-3", "0.5, 1, 2"),
         ("tabular/nuisance-cubic-none", "linear, shells, steps"),
         ("ecg/nuisance-hum-1", "noise, waves"),
+        ("image/nuisance-noise", "0.5, 1, 2"),
         ("image/views-full", "image/shapes"),
         ("ecg/views-strong", "none or crop"),
         ("lidar/labels-7", "3, 10, 100"),
@@ -91,6 +126,7 @@ def test_they_stand_aside() -> None:
     for name in (
         "tabular/nuisance-steps-waves-2",
         "ecg/nuisance-none",
+        "image/nuisance-noise-1",
         "image/views-crop",
         "ecg/views-none",
         "lidar/labels-10",

@@ -6,6 +6,6 @@ data sets leave it out (``benchmark.overall``).
 
 from __future__ import annotations
 
-from modalities.controlled import labels, nuisances, views
+from modalities.controlled import labels, nuisances, veils, views
 
-__all__ = ["labels", "nuisances", "views"]
+__all__ = ["labels", "nuisances", "veils", "views"]

@@ -15,11 +15,18 @@ from modalities.controlled.nuisances import KINDS, NONE, STRENGTHS
 
 RULE = Rule(worth=0.02)
 SEEDS = 3
-PLACES = ("tabular/nuisance-linear", "tabular/nuisance-shells", "tabular/nuisance-steps", "ecg/nuisance")
-# The same three families on tables and on signals; the untrained encoder shows what the signal itself loses.
+PLACES = (
+    "tabular/nuisance-linear",
+    "tabular/nuisance-shells",
+    "tabular/nuisance-steps",
+    "ecg/nuisance",
+    "image/nuisance",
+)
+# The same three families everywhere; the untrained encoder shows what the signal itself loses.
 ARMS: dict[str, dict[str, str]] = {
     "tabular": {"jepa": "tjepa", "mae": "column-mae", "contrastive": "scarf", "untrained": "random_init"},
     "ecg": {"jepa": "ecgjepa", "mae": "mae", "contrastive": "simclr", "untrained": "random_init"},
+    "image": {"jepa": "ijepa", "mae": "mae", "contrastive": "simclr", "untrained": "random_init"},
 }
 ARM, THAN = "jepa", "mae"
 NOISE, WAVES = KINDS
@@ -30,10 +37,10 @@ NOISE, WAVES = KINDS
     paper="Littwin et al. 2024, arXiv 2407.03475",
     says="As a nuisance that cannot be predicted grows, a JEPA loses less than an MAE does.",
     fixed="signal, answers, splits, tokens, encoder, batches, steps, probe; kind and strength of the nuisance move",
-    budget="`quick`, 10 to 60 s a run on one core",
+    budget="`quick`, 10 to 90 s a run on one core",
 )
 def nuisance_slopes() -> Study:
-    """Four strengths of two nuisances on three tables and on ECG; a contrastive row and the untrained encoder beside."""
+    """Four strengths of two nuisances on three tables, ECG and images; a contrastive row, the untrained encoder beside."""
     requests = (
         words(place, level, arm)
         for place in PLACES
