@@ -182,8 +182,7 @@ def _grid(
             finished[number] = one
             display.finish(number, one)
 
-        # The longest first, so that no long cell is left over at the end.
-        todo = sorted(todo, key=lambda one: (engine is None and (one[1].name, one[1].seed), -weights[one[0]]))
+        todo = grid.ordered(todo, weights, by_data=engine is None)
         try:
             if engine is None:
                 grid.run_grid(todo, options, jobs, display.say, done, grid.pack(todo, options, known))

@@ -133,6 +133,14 @@ def pack(cells: Sequence[tuple[int, Cell]], options: Options, records: Sequence[
     return packing(cells, records, device, places(device, options.devices))
 
 
+def ordered(
+    cells: Sequence[tuple[int, Cell]], weights: Sequence[float], *, by_data: bool = True
+) -> list[tuple[int, Cell]]:
+    """Numbered cells in the order in which they are run: of a data set and seed the longest first, so that no long cell is
+    left over at the end. ``weights``: by number how long each takes; ``by_data`` no: the longest of all first."""
+    return sorted(cells, key=lambda one: (by_data and (one[1].name, one[1].seed), -weights[one[0]]))
+
+
 def run_grid(
     cells: Sequence[tuple[int, Cell]], options: Options, jobs: int, say: Say, done: Done, packed: Packing | None = None
 ) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import estimate, forecast, grid, plan, record, request
-from benchmark.cell import Cell
 from benchmark.grid import Options
 
 FILE = "perf_forecast.csv"
@@ -34,10 +33,12 @@ def measure(words: Sequence[str], preset: str, seeds: int, workers: int, root: P
         rates = forecast.calibrate(planned.cells, planned.modalities, "cpu", lambda _: None)
         calibrated = time.perf_counter() - began
         found = [forecast.forecast(c, [], options.results, rates.get(estimate.row(c))) for c in planned.cells]
-        foretold = forecast.together(sorted((one.seconds or 0.0 for one in found), reverse=True), workers)
+        seconds = [one.seconds or 0.0 for one in found]
+        foretold = forecast.together(sorted(seconds, reverse=True), workers)
         failed: list[str] = []
         began = time.perf_counter()
-        grid.run_grid(_numbered(planned.cells, found), options, workers, _quiet, lambda _, one: _note(one, failed))
+        cells = grid.ordered(list(enumerate(planned.cells)), seconds)
+        grid.run_grid(cells, options, workers, _quiet, lambda _, one: _note(one, failed))
         taken = time.perf_counter() - began
     return {
         "dataset": planned.cells[0].name, "methods": ",".join(dict.fromkeys(c.method for c in planned.cells)),
@@ -45,11 +46,6 @@ def measure(words: Sequence[str], preset: str, seeds: int, workers: int, root: P
         "unknown": sum(one.seconds is None for one in found), "calibration_s": calibrated, "forecast_s": foretold,
         "wall_s": taken, "error": foretold / taken - 1,
     }  # fmt: skip
-
-
-def _numbered(cells: Sequence[Cell], found: Sequence[forecast.Forecast]) -> list[tuple[int, Cell]]:
-    """The longest first, as a run orders them."""
-    return sorted(enumerate(cells), key=lambda one: (one[1].name, one[1].seed, -(found[one[0]].seconds or 0.0)))
 
 
 def _note(one: record.Record, failed: list[str]) -> None:
