@@ -16,7 +16,7 @@ from test_leaderboard import write
 from benchmark import plugin, record
 from benchmark.__main__ import USAGE, main
 from benchmark.cell import resolve
-from benchmark.claims import claim, command, page
+from benchmark.claims import claim, command, page, places
 from benchmark.claims.claim import FACTS, Evidence, Finding, Study, claims
 from benchmark.claims.contrast import Arm, contrast, over_places
 from benchmark.claims.judge import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED, Estimate, Rule, estimate, no_worse
@@ -223,6 +223,25 @@ def test_deep_linear_is_judged_part_by_part() -> None:
         spoilt[part][2][key] = 0.5
         bad = study.judge(Evidence([], RESULTS, spoilt))
         assert bad.verdict == NOT_REPRODUCED and f"not: {word}" in bad.says
+
+
+def test_claims_over_all_boards_read_what_they_ask_for(tmp_path: Path) -> None:
+    asked = {(one.dataset, one.method) for one in claim.cells(places.requests(1)) if one.modality == "ecg"}
+    assert (
+        ("simulated", "ecgjepa") in asked
+        and ("simulated", "random_init") in asked
+        and ("simulated", "byol") not in asked
+    )
+    kept = [write(tmp_path, "ecgjepa", seed) for seed in range(3)]
+    write(tmp_path, "byol")  # run for another claim
+    write(tmp_path, "ecgjepa", dataset="nuisance-none")
+    write(tmp_path, "ecgjepa", overrides={"recipe.keep": "0.3"})
+    write(tmp_path, "ecgjepa", preset="smoke")
+    write(tmp_path, "random_init", family="reference")
+    found = places.learners(Evidence(record.load_all(tmp_path), tmp_path), "ecg")
+    assert {name: sorted(one["key"] for one in own) for name, own in found.items()} == {
+        "simulated": sorted(one["key"] for one in kept)
+    }
 
 
 # --- all claims ------------------------------------------------------------------------------------------------------
