@@ -21,7 +21,7 @@ from benchmark.board import boards
 from benchmark.claims import command
 from benchmark.claims.judge import Rule
 from benchmark.overall import headline
-from benchmark.report import claims, facts, page, series
+from benchmark.report import claims, page, series
 from benchmark.report.ids import anchor
 from benchmark.report.svg import inline
 from jepakit.types import UsageError
@@ -176,22 +176,6 @@ def test_it_asks_the_network_for_nothing(seen: Page, content: bytes) -> None:
     assert not re.search(r"fetch\(|XMLHttpRequest|import\(|sendBeacon|WebSocket", text)
     (policy,) = [own["content"] for own in seen.all("meta") if own.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'")
-
-
-def test_records_that_differ_in_their_seed_share_a_line(tmp_path: Path) -> None:
-    same = [write(tmp_path, "mae", seed, skill=0.3 + 0.2 * seed) for seed in (1, 0, 2)]
-    apart = [write(tmp_path, "mae", 3, status="nan"), write(tmp_path, "mae", 0, overrides={"recipe.x": "1"})]
-    view = facts.method("mae", [*same, *apart], {one["key"]: one is same[2] for one in [*same, *apart]}, ()).runs
-    at = {column.head: i for i, column in enumerate(view.columns)}
-    rows = [(row.cells[at["seeds"]].text, row.cells[at["records"]].text, row.classes) for row in view.groups[0][1]]
-    keys = [one["key"] for one in same]
-    assert sorted(rows) == sorted(
-        [("0, 1", f"{keys[1]} {keys[0]}", ""), ("2", keys[2], "stale"),
-         ("3", apart[0]["key"], ""), ("0", apart[1]["key"], "")]
-    )  # fmt: skip
-    (pair,) = (row.cells[at["headline"]] for row in view.groups[0][1] if row.cells[at["seeds"]].text == "0, 1")
-    first, second = sorted(one["scores"][0]["value"] for one in same[:2])
-    assert pair.text == f"{(first + second) / 2:.3f}" and pair.note == f" [{first:.3f}, {second:.3f}]"
 
 
 def test_every_row_of_every_board_is_there(results: Path, seen: Page) -> None:

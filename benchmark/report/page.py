@@ -20,7 +20,7 @@ from benchmark.board import Board, Record, Stale, boards, published
 from benchmark.budget import about
 from benchmark.leaderboard import part_sizes
 from benchmark.lines import FLOOR, Line, Measure
-from benchmark.overall import Standing, overall
+from benchmark.overall import Standing, aside, overall
 from benchmark.report import claims, facts, figures, indexes, pictures, series
 from benchmark.report.ids import anchor
 from benchmark.report.svg import FAMILIES, SIGNS, Drawing
@@ -90,7 +90,7 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
         stale = Stages().old
     found = [one for one in record.load_all(results) if published(one)]
     old = {one["key"]: bool(stale(one)) for one in found}
-    here = boards(found, results, lambda one: old[one["key"]])
+    here = [board for board in boards(found, results, lambda one: old[one["key"]]) if compared(board)]
     names = sorted({one["method"] for one in found})
     sets = sorted({f"{one['modality']}/{folds.board(one['modality'], one['dataset'])}" for one in found})
     standings = overall([board for board in here if not board.budget])
@@ -109,7 +109,7 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
     content = engine.get_template("page.html").render(
         **views,
         claims_index=claims_index,
-        boards=indexes.of_boards("boards-index", "all boards", here),
+        boards=indexes.of_boards("boards-index", "all boards but those of a claim alone", here),
         methods=[facts.method(name, [one for one in found if one["method"] == name], old, here) for name in names],
         masks={name: pictures.masks(results, name) for name in names},
         methods_index=indexes.of_methods("methods-index", found, here, standings),
@@ -221,6 +221,13 @@ def _modality(results: Path, name: str, own: Sequence[Board]) -> ModalityView:
         drawing = _forest(f"{id}-forest", rows, words)
     index = indexes.of_boards(f"{id}-index", f"boards of {name}", own)
     return ModalityView(id, name, index, drawing, tuple(_board(results, board) for board in own))
+
+
+def compared(board: Board) -> bool:
+    """Whether a board has a section: not one of data made for a claim, nor one that a single method has under a budget of
+    its own, as arms of claims have. Their figures are the claim's, their rows are in the CSV."""
+    alone = len({one["method"] for one in board.records}) == 1
+    return not aside(board.modality, board.dataset) and not (board.budget and alone)
 
 
 def _board(results: Path, board: Board) -> BoardView:

@@ -119,8 +119,12 @@ _COST: tuple[tuple[Column, Get], ...] = (
 
 
 def task(board: Board, measures: Sequence[Measure], id: str, *, costs: bool) -> View:
-    """The table of one task: every probe's score, what the first is worth, and (``costs``) what the rows cost."""
+    """The table of one task: every probe's score, what the first is worth, and (``costs``, the board's first) what the rows
+    cost. Rows with other settings, arms of claims by the hundred, stand in the first table alone where their method has a
+    plain row, or the page would be too large for a phone."""
     main = board.of(measures[0])
+    plain_rows = {line.method for line in main if not line.variant}
+    shown = [line for line in main if costs or not line.variant or line.method not in plain_rows]
     others: dict[Measure, Mapping[Name, Line]] = {
         measure: {(line.method, line.variant): line for line in board.of(measure)} for measure in measures
     }
@@ -132,7 +136,7 @@ def task(board: Board, measures: Sequence[Measure], id: str, *, costs: bool) -> 
         *(column for column, _ in more),
     )  # fmt: skip
     rows: dict[bool, list[Row]] = {False: [], True: []}
-    for line in main:
+    for line in shown:
         scores = [_score(others[measure].get((line.method, line.variant))) for measure in measures]
         cells = (
             number(line.rank, "d"),
@@ -148,6 +152,8 @@ def task(board: Board, measures: Sequence[Measure], id: str, *, costs: bool) -> 
             )
         )  # fmt: skip
     kind = ", nuisance: good features may ignore it" if measures[0].nuisance else ""
+    if left := len(main) - len(shown):
+        kind += f"; {left} more with other settings in the CSV"
     groups = [("", rows[False]), ("references, unranked", rows[True])]
     return View(
         id, f"{board.modality}/{board.dataset}, {measures[0].task}{kind}", "method", columns,
