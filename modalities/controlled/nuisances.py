@@ -152,10 +152,15 @@ def electrodes(kind: str, n: int, samples: int, rate: float, seed: int) -> np.nd
     if kind == "noise":
         return random.standard_normal((n, 9, samples), dtype=np.float32)
     pitch, phase = random.uniform(*PITCH, (n, 1, 1)), 2 * np.pi * random.random((n, 1, 1))
-    size = random.standard_normal((n, 9, 1))
-    size /= np.sqrt((size**2).mean(1, keepdims=True))
+    size = sizes(random, n, 9)[..., None]
     clock = np.arange(samples) / rate
     return np.asarray(np.sqrt(2) * size * np.sin(2 * np.pi * pitch * clock + phase))
+
+
+def sizes(random: np.random.Generator, n: int, places: int) -> np.ndarray:
+    """(n, places): in which size each place sees a wave that all see; root mean square 1 over the places of each input."""
+    drawn = random.standard_normal((n, places))
+    return np.asarray(drawn / np.sqrt((drawn**2).mean(1, keepdims=True)))
 
 
 @datasets.register_family("ecg/nuisance-")

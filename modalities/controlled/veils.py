@@ -17,7 +17,7 @@ import numpy as np
 
 from jepakit.registry import datasets
 from jepakit.types import Card, Data, Part
-from modalities.controlled.nuisances import STREAM, level
+from modalities.controlled.nuisances import STREAM, level, sizes
 from modalities.image.base import FULL
 from modalities.image.parts import Images, assemble
 from modalities.image.shapes import Shapes
@@ -66,8 +66,7 @@ def waves(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
     """One plane wave of each image (n, c, h, w), in a size of its own in each channel; root mean square about 1."""
     n, channels, height, width = shape
     length, angle, phase = (random.uniform(*ends, (n, 1, 1, 1)) for ends in (WAVE, (0.0, np.pi), (0.0, 2 * np.pi)))
-    size = random.standard_normal((n, channels, 1, 1))
-    size /= np.sqrt((size**2).mean(1, keepdims=True))
+    size = sizes(random, n, channels)[..., None, None]
     along = np.cos(angle) * np.arange(width) + np.sin(angle) * np.arange(height)[:, None]
     return np.asarray(np.sqrt(2) * size * np.sin(2 * np.pi * along / length + phase), dtype=np.float32)
 
