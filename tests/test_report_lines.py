@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from test_leaderboard import fresh, write
 
 from benchmark import record
 from benchmark.board import boards
-from benchmark.report import facts, page, tables
+from benchmark.report import facts, indexes, page, tables
 
 
 def test_records_that_differ_in_their_seed_share_a_line(tmp_path: Path) -> None:
@@ -50,3 +51,13 @@ def test_boards_where_nothing_is_compared_have_no_section(tmp_path: Path) -> Non
     assert [(board.dataset, board.budget) for board in here if page.compared(board)] == [
         ("simulated", ""), ("simulated", "budget=flops")
     ]  # fmt: skip
+
+
+def test_data_made_for_a_claim_is_listed_without_a_section(tmp_path: Path) -> None:
+    write(tmp_path, "mae")
+    write(tmp_path, "mae", dataset="views-crop")
+    content = page.render(tmp_path, stale=fresh).decode()
+    index = content.partition('<table id="data-index"')[2].partition("</table>")[0]
+    rows = re.findall(r'<th scope="row"><span>(?:<a href="#(.*?)">)?([^<]*)', index)
+    assert rows == [(indexes.section_of("ecg", "simulated"), "ecg/simulated"), ("", "ecg/views-crop")]
+    assert re.findall(r'<section id="(data-.+?)"', content) == [rows[0][0]]

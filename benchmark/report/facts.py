@@ -95,8 +95,9 @@ def _runs(records: Sequence[Record], old: Mapping[str, bool]) -> Iterable[Row]:
             text(max(str(one["created"])[:10] for one in same)), text(" ".join(one["key"] for one in same)),
         )  # fmt: skip
         marks = (("†", "made by older code"),) if stale else ()
-        section = anchor("data", f"{modality}/{folds.board(modality, dataset)}")
-        yield Row(f"{modality}/{dataset}", section, "", cells, marks, "stale" if marks else "")
+        yield Row(
+            f"{modality}/{dataset}", indexes.section_of(modality, dataset), "", cells, marks, "stale" if marks else ""
+        )
 
 
 def _alike(one: Record, old: Mapping[str, bool]) -> tuple[str, str, str, str, str, str, bool]:

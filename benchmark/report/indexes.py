@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmark import folds, metrics, record
 from benchmark.board import Board, Record
 from benchmark.lines import CEILING, FLOOR, Line, Measure
-from benchmark.overall import Standing, headline
+from benchmark.overall import Standing, aside, headline
 from benchmark.report.ids import anchor
 from benchmark.report.tables import Cell, Column, Row, View, called, interval, marks, number, plain, scaled, text
 from benchmark.terminal import tflop
@@ -27,6 +27,13 @@ def id_of(board: Board) -> str:
 def place_of(board: Board) -> str:
     """A board in words: data set, preset and what it shares beyond that."""
     return f"{board.modality}/{board.dataset} · {board.preset}" + (f" · {board.budget}" if board.budget else "")
+
+
+def section_of(modality: str, dataset: str) -> str:
+    """The anchor of the section about a data set, of which folds share one; "" for data made for a claim, which have none:
+    dozens of them differ in a word, and what they were made for stands with the claim."""
+    board = folds.board(modality, dataset)
+    return "" if aside(modality, board) else anchor("data", f"{modality}/{board}")
 
 
 def score_of(measure: Measure) -> str:
@@ -119,7 +126,7 @@ def of_data_sets(id: str, records: Iterable[Record]) -> View:
             text(card.title if card else ""), text(card.unit if card else ""), text(card.licence if card else ""),
             number(sizes.get("n_train"), "d"), number(sizes.get("n_test"), "d"), number(sizes.get("units_test"), "d"),
         )  # fmt: skip
-        rows.append(Row(name, anchor("data", name), "", cells))
+        rows.append(Row(name, section_of(one["modality"], one["dataset"]), "", cells))
     return plain(id, "data sets with a record", "data set", _SETS, rows)
 
 

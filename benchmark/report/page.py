@@ -92,7 +92,8 @@ def render(results: Path, *, stale: Stale | None = None) -> bytes:
     old = {one["key"]: bool(stale(one)) for one in found}
     here = [board for board in boards(found, results, lambda one: old[one["key"]]) if compared(board)]
     names = sorted({one["method"] for one in found})
-    sets = sorted({f"{one['modality']}/{folds.board(one['modality'], one['dataset'])}" for one in found})
+    places = {(one["modality"], folds.board(one["modality"], one["dataset"])) for one in found}
+    sets = sorted("/".join(place) for place in places if indexes.section_of(*place))
     standings = overall([board for board in here if not board.budget])
     said, claims_index = claims.claims(results)
     views = {
@@ -259,7 +260,7 @@ def _board(results: Path, board: Board) -> BoardView:
         scatters = [figures.scatter(f"{id}-{anchor('tau', one.name)}", board, main, one) for one in chosen]
         taus = _taus(f"{id}-taus", related) if related else None
     return BoardView(
-        id, indexes.place_of(board), anchor("data", f"{board.modality}/{board.dataset}"),
+        id, indexes.place_of(board), indexes.section_of(board.modality, board.dataset),
         indexes.score_of(main) if main else "",
         note(board), says(board, main), tuple(tables) or (_failed(id, board),), tuple(one for one in drawn if one),
         tuple(curves), tuple(one for one in arms if one), tuple(scatters), taus,
