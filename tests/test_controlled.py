@@ -14,6 +14,7 @@ from jepakit.types import Batch, UsageError
 from modalities.controlled import labels, nuisances, veils, views
 from modalities.image.shapes import Shapes
 from modalities.image.views import draw
+from modalities.lidar.scenes import Scenes
 
 plugin.everything([])
 
@@ -155,13 +156,13 @@ def test_shares_of_labels_are_nested_and_no_share_lacks_a_class() -> None:
     assert (few.sum(), some.sum(), every.sum()) == (8, 80, 800) and (labels.kept(segment, 0, 7).sum()) == 8
     assert not (few & ~some).any() and not (some & ~every).any() and set(np.flatnonzero(every) // 8 % 4) == {0}
     parts = datasets[f"lidar/labels-{labels.PERCENTS[0]}"].make(None)
-    train = parts.data("train")
+    train, known = parts.data("train"), Scenes(None).data("train").labels
     kept = (train.labels["segment"] >= 0).any(1)
-    assert int(kept.sum()) == 8 and (train.labels["scene"] >= 0).equal(kept)
-    for task in ("scene", "sensor"):
-        assert set(train.labels[task][kept].tolist()) == set(
-            range(len(next(t.classes for t in parts.tasks if t.name == task)))
-        )
+    assert int(kept.sum()) == 8 and train.labels["segment"][kept].equal(known["segment"][kept])
+    assert [task.name for task in parts.tasks] == list(train.labels) == list(parts.data("test").labels) == ["segment"]
+    for task in Scenes.tasks:
+        if task.kind == "class":  # every layout, under every sensor
+            assert set(known[task.name][kept].tolist()) == set(range(len(task.classes)))
     keep = torch.tensor([True, False])
     assert labels.without(torch.tensor([3, 4]), keep).tolist() == [3, -1]
     assert labels.without(torch.tensor([[1, 2], [1, 2]]), keep).tolist() == [[1, 2], [-1, -1]]
