@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmark import CHECKOUT
 from benchmark.atomic import write_bytes
+from benchmark.overall import aside
 from jepakit.registry import Entry, methods
 
 PAGE = CHECKOUT / "docs" / "fidelity.md"
@@ -28,8 +29,8 @@ What each method keeps of its paper and what it does otherwise. Generated from t
 boards in `results/` by `python -m benchmark.fidelity`; edit the files, not this page.
 
 *Published* numbers come from other data, encoders and budgets and are no target of the boards here. *Here* is the method's
-best row on the headline task of each data set (linear probe): mean over seeds, 95 % interval over seeds and test units, and
-what one seed cost.
+best row on the headline task of each data set (linear probe), data made for one claim left out: mean over seeds, 95 %
+interval over seeds and test units, and what one seed cost.
 """
 
 
@@ -51,7 +52,8 @@ def parse(doc: str) -> tuple[str, dict[str, str]]:
 
 
 def ours(name: str, results: Path = RESULTS) -> list[str]:
-    """The best headline row of a method on every board in ``results``, as sentences; empty where it has none.
+    """The best headline row of a method on every board in ``results``, data made for a claim left out, as sentences; empty
+    where it has none.
 
     The lines of a leaderboard file stand by measure, headline first, best first: the first line of a method that has a score
     is its best one, provided that it is of the board's first measure.
@@ -60,6 +62,9 @@ def ours(name: str, results: Path = RESULTS) -> list[str]:
     for path in sorted(results.glob("leaderboard_*.csv")):
         with path.open(encoding="utf-8", newline="") as file:
             lines = [line for line in csv.DictReader(file) if line["preset"] and line["mean"]]
+        modality = path.stem.removeprefix("leaderboard_")
+        made = {dataset for dataset in sorted({line["dataset"] for line in lines}) if aside(modality, dataset)}
+        lines = [line for line in lines if line["dataset"] not in made]
         headlines: dict[tuple[str, str, str], tuple[str, str, str]] = {}
         done = set()
         for line in lines:
@@ -67,7 +72,7 @@ def ours(name: str, results: Path = RESULTS) -> list[str]:
             measure = (line["task"], line["probe"], line["metric"])
             if headlines.setdefault(board, measure) == measure and line["method"] == name and board not in done:
                 done.add(board)
-                found.append(sentence(path.stem.removeprefix("leaderboard_"), line))
+                found.append(sentence(modality, line))
     return found
 
 
@@ -115,6 +120,7 @@ def page() -> str:
     """The whole page: one section per method file, in registration order of families."""
     import baselines  # noqa: F401 - registers
     import jepakit.methods  # noqa: F401 - registers
+    import modalities.controlled  # noqa: F401 - registers
 
     files: dict[Path, list[str]] = {}
     for name in methods:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import jepakit.methods  # noqa: F401 - registers
+import modalities.controlled  # noqa: F401 - registers
 from benchmark import fidelity
 from jepakit.registry import methods
 
@@ -32,6 +33,12 @@ def test_the_best_headline_row_of_each_board_is_said(tmp_path: Path) -> None:
         "toy/two, preset quick: f1 of kind 0.1 (1 seed, 2 s, made by older code)",
     ]
     assert fidelity.ours("absent", tmp_path) == []
+
+
+def test_data_made_for_a_claim_are_no_place_to_compare_with_a_paper(tmp_path: Path) -> None:
+    rows = [f"mine,,{place},quick,d1,kind,linear,f1,3,0.6,,,11,,no" for place in ("simulated", "views-crop")]
+    (tmp_path / "leaderboard_ecg.csv").write_text("\n".join([COLUMNS, *rows]))
+    assert fidelity.ours("mine", tmp_path) == ["ecg/simulated, preset quick: f1 of kind 0.6 (3 seeds, 11 s)"]
 
 
 def test_every_field_of_a_docstring_is_read() -> None:
