@@ -63,7 +63,7 @@ def ours(name: str, results: Path = RESULTS) -> list[str]:
         with path.open(encoding="utf-8", newline="") as file:
             lines = [line for line in csv.DictReader(file) if line["preset"] and line["mean"]]
         modality = path.stem.removeprefix("leaderboard_")
-        made = {dataset for dataset in sorted({line["dataset"] for line in lines}) if aside(modality, dataset)}
+        made = {dataset for dataset in {line["dataset"] for line in lines} if aside(modality, dataset)}
         lines = [line for line in lines if line["dataset"] not in made]
         headlines: dict[tuple[str, str, str], tuple[str, str, str]] = {}
         done = set()

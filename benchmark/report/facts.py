@@ -156,7 +156,7 @@ def data_set(name: str, records: Sequence[Record], boards: Sequence[Board]) -> D
     heads = [Column("rows"), Column("units", "of the split"), Column("mended", "while reading", number=False),
              Column("fingerprint", number=False)]  # fmt: skip
     return DataSet(
-        anchor("data", name), name, title, tuple((field, words) for field, words in facts if words),
+        indexes.section_of(modality, short), name, title, tuple((field, words) for field, words in facts if words),
         tuple((indexes.id_of(board), indexes.place_of(board)) for board in boards),
         plain(anchor("parts", name), f"parts of {name}", "part", heads, parts),
         plain(anchor("tasks", name), f"tasks of {name}", "task", _TASKS, _tasks(boards, records)),
