@@ -25,7 +25,19 @@ from benchmark.lines import Line, Measure, Name, Record, Row, Stale, lines_of
 from benchmark.predictions import Store
 from benchmark.stats import Resampled
 
-__all__ = ["Board", "Line", "Measure", "Name", "Record", "Stale", "boards", "data_id", "published", "row_variant"]
+__all__ = [
+    "Board",
+    "Line",
+    "Measure",
+    "Name",
+    "Record",
+    "Stale",
+    "boards",
+    "data_id",
+    "published",
+    "row_budget",
+    "row_variant",
+]
 
 # Overrides that change what a row was given; rows that differ in them are not comparable.
 BUDGET = ("limit", "size.", "train.steps", "train.batch_size", "train.accumulate", "budget")
@@ -80,7 +92,7 @@ def boards(
         try:
             name = record["dataset"] if apart else folds.board(record["modality"], record["dataset"])
             data = data_id(record) if name == record["dataset"] else ""
-            key = (record["modality"], name, record["preset"], data, _overrides(record, True))
+            key = (record["modality"], name, record["preset"], data, row_budget(record))
             _ = (record["method"], record["family"], record["seed"], record["status"], record["scores"], record["key"])
         except (KeyError, TypeError, AttributeError) as error:
             name = record.get("key", "?") if isinstance(record, Mapping) else "?"
@@ -108,6 +120,11 @@ def _digits(fingerprint: Any) -> str:
 def row_variant(record: Record) -> str:
     """The overrides that tell rows of one method apart on a board."""
     return _overrides(record, False)
+
+
+def row_budget(record: Record) -> str:
+    """The overrides that give a record a board beside the ordinary one, whose budget is empty."""
+    return _overrides(record, True)
 
 
 def _overrides(record: Record, budget: bool) -> str:

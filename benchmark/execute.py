@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from benchmark import (
     signals,
     slurm,
 )
-from benchmark.board import Stale
+from benchmark.board import Stale, row_budget
 from benchmark.cache import Cache
 from benchmark.cell import Cell
 from benchmark.engines import command as engines
@@ -79,8 +79,10 @@ def run(
     records, code = _grid(planned, cached, todo, options, jobs, console, engine=engine)
     try:
         if records and show:
+            # What lies beside these on the same data, such as the arms of a claim, was not asked for.
+            budgets = {row_budget(one) for one in records}
             for asked in requests:
-                show_board(results, asked.modality, console, only=asked.boards, preset=asked.preset)
+                show_board(results, asked.modality, console, only=asked.boards, preset=asked.preset, budgets=budgets)
                 if len(asked.boards) > 1 and asked.modality in budget.SUITES:
                     console.print(f"across data sets: python -m benchmark suite {asked.modality}", highlight=False)
     except OSError as error:
@@ -204,12 +206,14 @@ def show_board(
     *,
     only: tuple[str, ...] | None = None,
     preset: str | None = None,
+    budgets: Collection[str] | None = None,
     old: Stale | None = None,
 ) -> None:
-    """Write the derived files again from the records and print the boards (``only`` those of these names);
-    ``old``: whether a record was made by older code (default: asks the sources)."""
+    """Write the derived files again from the records and print the boards: ``only`` those of these names, of ``budgets``
+    (default: of all that compare methods). ``old``: whether a record was made by older code (default: asks the sources)."""
     cards = {name: datasets[name].make.card for name in datasets}
     leaderboard.rebuild(results, modality, cards=cards, stale=old)
-    found = record.load_all(results, modality)
+    found = [one for one in record.load_all(results, modality) if budgets is None or row_budget(one) in budgets]
     for dataset in only or (None,):
-        console.print(leaderboard.table(found, results, dataset=dataset, preset=preset, stale=old))
+        arms = budgets is not None
+        console.print(leaderboard.table(found, results, dataset=dataset, preset=preset, stale=old, arms=arms))

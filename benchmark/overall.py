@@ -124,6 +124,13 @@ def aside(modality: str, dataset: str) -> bool:
         return False
 
 
+def compared(board: Board) -> bool:
+    """Whether a board is there to rank methods: not one of data made for a claim, nor one that a single method has under a
+    budget of its own, as arms of claims have. Their figures are the claim's, their rows are in the CSV."""
+    alone = len({one["method"] for one in board.records}) == 1
+    return not aside(board.modality, board.dataset) and not (board.budget and alone)
+
+
 def _cell(board: Board, variant: str) -> _Cell | None:
     measure = next((m for m in board.measures if headline(m)), None)
     if measure is None:

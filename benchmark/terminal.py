@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from benchmark import folds
 from benchmark.board import Board, Line, Measure, Record, Stale, boards
 from benchmark.budget import about
 from benchmark.lines import coverage
+from benchmark.overall import compared
 
 WIDTH = 120
 FAMILIES = ("jepa", "mae", "contrastive", "supervised", "reference")
@@ -31,13 +34,15 @@ def table(
     stale: Stale | None = None,
     dataset: str | None = None,
     preset: str | None = None,
+    arms: bool = True,
 ) -> Table | Group:
     """The board that these records make (those of ``dataset`` and ``preset``, if named); several boards come as a group.
 
     ``dataset`` is the name of a board; the name of one fold shows that fold by itself.
 
     ``results`` is the folder that holds their predictions; without it there are scores but no intervals. ``stale``:
-    whether a record was made by older code (default: ``benchmark.cell.is_stale``).
+    whether a record was made by older code (default: ``benchmark.cell.is_stale``). ``arms``: with boards that compare
+    no methods (``overall.compared``); without them, unless there are no others, a last line says how many there are.
     """
     kept = [r for r in records if preset in (None, r.get("preset")) and dataset in (None, *_names(r))]
     apart = dataset is not None and not dataset.endswith(folds.ALL)
@@ -45,7 +50,15 @@ def table(
         from benchmark.cell import is_stale
 
         stale = is_stale
-    drawn = [draw(board) for board in boards(kept, results, stale, apart=apart)]
+    here = boards(kept, results, stale, apart=apart)
+    shown = [board for board in here if arms or compared(board)] or here
+    drawn: list[Any] = [draw(board) for board in shown]
+    if left := len(here) - len(shown):
+        drawn.append(
+            Text(
+                f"{left} more in the CSV that compare no methods: one row under a budget of its own, or a claim's data"
+            )
+        )
     if not drawn:
         empty = Table(box=None, show_header=False)
         empty.add_row("no records yet")

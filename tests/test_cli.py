@@ -42,6 +42,21 @@ def test_exit_codes_of_finished_boards(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(board(tmp_path, "method=toy-nan", "seeds=1")) == 2, "a failed row stays failed when nothing is run"
 
 
+def test_the_board_that_was_asked_for_is_the_one_that_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for steps in ("2", "3"):  # a word after TINY's own would be a repeated key
+        words = [f"train.steps={steps}" if word.startswith("train.steps=") else word for word in board(tmp_path)]
+        assert main([*words, "method=toy-ae", "seeds=1"]) == 0
+        titles = [
+            line.strip() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("toy/toy · ")
+        ]
+        assert len(titles) == 1 and f"train.steps={steps}" in titles[0]
+    assert main(["board", "toy", "--results", str(tmp_path), "--plugin", str(TOY)]) == 0
+    out = capsys.readouterr().out
+    assert "train.steps=2" in out and "train.steps=3" in out, "where no board compares methods, all are shown"
+
+
 def test_a_failed_cell_does_not_stop_the_grid(tmp_path: Path) -> None:
     assert main(board(tmp_path, "method=toy-crash,toy-ae", "seeds=1")) == 2
     assert {one["method"]: one["status"] for one in record.load_all(tmp_path)} == {"toy-crash": "error", "toy-ae": "ok"}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rich.console import Console
 from test_leaderboard import fresh, write
 
-from benchmark import record
+from benchmark import record, terminal
 from benchmark.board import boards
+from benchmark.overall import compared
 from benchmark.report import facts, indexes, page, tables
 
 
@@ -48,9 +50,14 @@ def test_boards_where_nothing_is_compared_have_no_section(tmp_path: Path) -> Non
         write(tmp_path, method, dataset="views-crop")
     here = boards(record.load_all(tmp_path), tmp_path, fresh)
     assert len(here) == 4
-    assert [(board.dataset, board.budget) for board in here if page.compared(board)] == [
+    assert [(board.dataset, board.budget) for board in here if compared(board)] == [
         ("simulated", ""), ("simulated", "budget=flops")
     ]  # fmt: skip
+    console = Console(width=120, record=True, force_terminal=False)
+    console.print(terminal.table(record.load_all(tmp_path), tmp_path, stale=fresh, arms=False))
+    text = console.export_text()
+    assert text.count("ecg/simulated · quick") == 2 and "views-crop" not in text and "train.steps" not in text
+    assert text.rstrip().splitlines()[-1].startswith("2 more in the CSV")
 
 
 def test_data_made_for_a_claim_is_listed_without_a_section(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from benchmark.board import Board, Record, Stale, boards, published
 from benchmark.budget import about
 from benchmark.leaderboard import part_sizes
 from benchmark.lines import FLOOR, Line, Measure
-from benchmark.overall import Standing, aside, overall
+from benchmark.overall import Standing, compared, overall
 from benchmark.report import claims, facts, figures, indexes, pictures, series
 from benchmark.report.ids import anchor
 from benchmark.report.svg import FAMILIES, SIGNS, Drawing
@@ -222,13 +222,6 @@ def _modality(results: Path, name: str, own: Sequence[Board]) -> ModalityView:
         drawing = _forest(f"{id}-forest", rows, words)
     index = indexes.of_boards(f"{id}-index", f"boards of {name}", own)
     return ModalityView(id, name, index, drawing, tuple(_board(results, board) for board in own))
-
-
-def compared(board: Board) -> bool:
-    """Whether a board has a section: not one of data made for a claim, nor one that a single method has under a budget of
-    its own, as arms of claims have. Their figures are the claim's, their rows are in the CSV."""
-    alone = len({one["method"] for one in board.records}) == 1
-    return not aside(board.modality, board.dataset) and not (board.budget and alone)
 
 
 def _board(results: Path, board: Board) -> BoardView:
