@@ -375,6 +375,6 @@ def test_inline_svg_takes_the_colours_of_the_page() -> None:
     id = re.search(r'id="(\w+)-t"', markup)[1]
     assert markup == (
         f'<svg viewBox="0 0 144 72" role="img" aria-labelledby="{id}-t {id}-d" style="width:2.00in">'
-        f'<title id="{id}-t">T</title><desc id="{id}-d">&lt;D&gt;</desc><defs><path id="{id}-m" d="M0.1 1"></path></defs>'
-        f'<use href="#{id}-m" class="{name}"></use></svg>'
+        f'<title id="{id}-t">T</title><desc id="{id}-d">&lt;D&gt;</desc><defs><path id="{id}-m" d="M0.1 1"/></defs>'
+        f'<use href="#{id}-m" class="{name}"/></svg>'
     )

@@ -143,7 +143,8 @@ def inline(content: bytes, name: str, title: str, alt: str) -> tuple[str, dict[s
         element = ElementTree.Element(tag, {"id": f"{prefix}-{tag[0]}"})
         element.text = text
         root.insert(place, element)
-    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False), rules
+    # The shortest of the ways to close an element; what is text has its > escaped.
+    return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>"), rules
 
 
 # The page's own style sheet says how lines are joined: matplotlib's <style> would hold for the whole page.
@@ -176,12 +177,12 @@ def _short(number: re.Match[str]) -> str:
 
 
 def _flatten(element: ElementTree.Element) -> None:
-    """Groups that say nothing are replaced by what they hold."""
+    """Groups that say nothing are replaced by what they hold, and empty definitions go."""
     for child in list(element):
         _flatten(child)
     children = list(element)
     for place, child in reversed(list(enumerate(children))):
-        if child.tag == "g" and not child.attrib:
+        if (child.tag == "g" and not child.attrib) or (child.tag == "defs" and not len(child)):
             element[place : place + 1] = list(child)
     for child in (element, *element):
         child.tail = None
