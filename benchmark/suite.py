@@ -30,6 +30,7 @@ from benchmark.cell import is_stale
 from benchmark.compare import ALPHA, difference, holm
 from benchmark.lines import Line, Measure
 from benchmark.listing import table
+from benchmark.overall import aside
 from benchmark.stats import Resampled
 from jepakit.types import UsageError
 
@@ -77,11 +78,14 @@ class Suite:
 def collect(
     records: Iterable[Record], results: object, modality: str, preset: str, names: Sequence[str] | None, stale: Stale
 ) -> Suite:
-    """The suite over the boards of ``names`` (every data set with a board, if None) at the preset's own budget.
+    """The suite over the boards of ``names`` (if None: of every data set but those made for a claim) at the preset's own
+    budget.
 
     Raises UsageError with fewer than two data sets, and where one of them lacks the anchor.
     """
     own = [one for one in records if one["preset"] == preset and one["modality"] == modality]
+    if names is None:
+        own = [one for one in own if not aside(modality, one["dataset"])]
     here = boards(own, results, stale, _headline)  # type: ignore[arg-type]
     found: dict[str, dict[Entry, Found]] = {}
     for board in sorted((one for one in here if not one.budget), key=lambda one: (len(one.lines), one.folds)):

@@ -82,6 +82,13 @@ def test_a_missing_score_is_the_anchors_and_too_many_are_no_entry(results: Path)
     assert len(found(results, ["one", "two"]).iloc[0]["datasets"].split()) == 2
 
 
+def test_data_made_for_a_claim_joins_only_where_it_is_named(results: Path) -> None:
+    plant(results, "views-crop", {"mae": 0.9})
+    assert found(results).iloc[0]["datasets"].split() == ["one", "three", "two"]
+    with pytest.raises(UsageError, match=r"ecg/views-crop lacks .* method=raw_features"):
+        found(results, ["one", "views-crop"])
+
+
 def test_errors_are_never_below_zero_and_a_lone_data_set_is_no_suite(tmp_path: Path) -> None:
     plant(tmp_path, "one", SKILL)
     with pytest.raises(UsageError, match="a suite needs two"):
