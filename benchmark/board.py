@@ -26,18 +26,8 @@ from benchmark.predictions import Store
 from benchmark.stats import Resampled
 
 __all__ = [
-    "Board",
-    "Line",
-    "Measure",
-    "Name",
-    "Record",
-    "Stale",
-    "boards",
-    "data_id",
-    "published",
-    "row_budget",
-    "row_variant",
-]
+    "Board", "Line", "Measure", "Name", "Record", "Stale", "boards", "data_id", "published", "row_budget", "row_variant",
+]  # fmt: skip
 
 # Overrides that change what a row was given; rows that differ in them are not comparable.
 BUDGET = ("limit", "size.", "train.steps", "train.batch_size", "train.accumulate", "budget")

@@ -24,6 +24,7 @@ from benchmark import metrics
 from benchmark.atomic import write_bytes
 from benchmark.board import SILENT, Stale, data_id
 from benchmark.diagnostics import NAMES
+from benchmark.overall import aside
 from jepakit.types import UsageError
 
 Record = Mapping[str, Any]
@@ -182,12 +183,14 @@ def tables(rows: Sequence[Row], found: Sequence[Checkpoint]) -> list[Table]:
 def study(
     records: Iterable[Record], results: Path, modality: str, only: Sequence[str] = (), stale: Stale | None = None
 ) -> list[Table]:
-    """Write ``labelfree_<modality>.csv`` (all data sets) and return the tables, of the data sets ``only`` if named.
+    """Write ``labelfree_<modality>.csv`` (all data sets but those made for a claim) and return its tables, or those of the
+    data sets ``only``, if named.
 
     Raises UsageError when no record has both a score and diagnostics.
     """
     found = checkpoints(records, stale)
-    shown = [one for one in found if not only or one.board[0] in only]
+    made = {one.board[0] for one in found if aside(modality, one.board[0])}
+    shown = [one for one in found if (one.board[0] in only if only else one.board[0] not in made)]
     if not shown:
         where = f"{modality}/{','.join(only)}" if only else modality
         raise UsageError(
@@ -195,5 +198,5 @@ def study(
             f"start with: run {modality}"
         )
     rows = correlations(found)
-    write(rows, results / f"labelfree_{modality}.csv")
+    write([row for row in rows if row.dataset not in made], results / f"labelfree_{modality}.csv")
     return tables(rows, shown)

@@ -112,6 +112,16 @@ def test_the_file_is_the_same_twice(tmp_path: Path) -> None:
     assert (tmp_path / "labelfree_ecg.csv").read_bytes() == first
 
 
+def test_data_made_for_a_claim_are_studied_only_where_they_are_named(tmp_path: Path) -> None:
+    planted(tmp_path)
+    write(tmp_path, "mae", 0, dataset="views-crop", diagnostics=numbers(0.0))
+    found = record.load_all(tmp_path)
+    for only, tables in (([], 1), (["views-crop"], 1), (["simulated", "views-crop"], 2)):
+        assert len(labelfree.study(found, tmp_path, "ecg", only, stale=fresh)) == tables
+        with (tmp_path / "labelfree_ecg.csv").open(newline="") as file:
+            assert {row["dataset"] for row in csv.DictReader(file)} == {"simulated"}
+
+
 def test_nothing_to_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     planted(tmp_path)
     with pytest.raises(UsageError, match="no finished run of ecg/ludb"):
