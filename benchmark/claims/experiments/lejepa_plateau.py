@@ -2,7 +2,8 @@
 
 Rows of ECG and sound had been seen, as arms of ``lejepa-no-heuristics``, when this rule was written; those of images had
 not. Images take as many steps as the other two, for the sake of the ResNet (ResNet-10 in timm's tiered form), and are
-digits: shapes ask of every patch, and the ResNet has one place for all of them.
+digits: shapes ask of every patch, and the ResNet has one place for all of them. Seeds were raised from three to five after
+a look at the first verdict (inconclusive); outcome, rule and arms are as before.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmark.claims.claim import Evidence, Finding, Study, Words, claims
 from benchmark.claims.contrast import FEWEST, PROBE, Arm, between, row_of
 from benchmark.claims.judge import estimate, no_worse
 
-RULE, SEEDS = no_worse(0.02), 3
+RULE, SEEDS = no_worse(0.02), 5
 WEIGHTS: dict[str, dict[str, str]] = {
     "weight": {},
     "weight / 5": {"recipe.weight": "0.01"},

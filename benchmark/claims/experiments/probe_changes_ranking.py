@@ -27,7 +27,7 @@ def probe_changes_ranking() -> Study:
         rule=str(RULE),
         seeds=1,
         judge=judge,
-        requests=places.requests(1),
+        requests=places.requests(),
     )
 
 

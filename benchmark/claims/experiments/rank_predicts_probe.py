@@ -42,7 +42,7 @@ def rank_predicts_probe() -> Study:
         rule=str(RULE),
         seeds=1,
         judge=judge,
-        requests=places.requests(1),
+        requests=places.requests(),
     )
 
 
