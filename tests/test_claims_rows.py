@@ -64,6 +64,10 @@ def test_verdict_of_planted_slopes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     noise, waves = found.table
     # By hand: mean shares at each strength, least squares over 0, 1, 2 is half of last minus first.
     assert noise["slope of mae"] < -0.3 < -0.15 < noise["slope of jepa"]
+    for line in found.table:
+        for arm in ("jepa", "mae"):
+            assert line[f"slope of {arm}"] == pytest.approx(line[f"{arm} at the strongest"] - line[f"{arm} without"])
+    assert noise["mae without"] == waves["mae without"] > 0.8
     assert found.effect.mean == pytest.approx(noise["slope of jepa"] - noise["slope of mae"])
     assert abs(waves["effect"]) < 0.15 and "on 1, more on 0 of 1" in found.says
     empty = nuisance.judge(Evidence([], tmp_path))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from benchmark.claims.claim import Evidence, Finding, Study, Words, claims
 from benchmark.claims.contrast import PROBE, Arm, over_places, row_of
 from benchmark.claims.judge import Rule
-from benchmark.claims.slopes import mean, slopes, steeper
+from benchmark.claims.slopes import mean, shares, slopes, steeper
 from modalities.controlled.nuisances import KINDS, NONE, STRENGTHS
 
 RULE = Rule(worth=0.02)
@@ -69,15 +69,22 @@ def judge(evidence: Evidence) -> Finding:
         arms = ARMS[place.partition("/")[0]]
         clean = {arm: row_of(evidence, words(place, NONE, arm), PROBE) for arm in arms}
         for kind in KINDS:
-            found = {}
+            found, ends = {}, {}
             for arm in arms:
                 levels = {float(s): row_of(evidence, words(place, f"{kind}-{s}", arm), PROBE) for s in STRENGTHS}
                 found[arm] = slopes({0.0: clean[arm], **levels})
+                ends[arm] = clean[arm], levels[max(levels)]
             gap = steeper(found[ARM], found[THAN])
             if gap is not None:
                 effects[kind].append(gap)
             line: dict[str, object] = {"data set": place, "nuisance": kind}
             line |= {f"slope of {arm}": mean(list(found[arm].values())) for arm in arms}
+            # A slope alone does not tell an arm that stays from one that started low.
+            line |= {
+                f"{arm} {level}": row and mean(list(shares(row).values()))
+                for arm in (ARM, THAN)
+                for level, row in zip(("without", "at the strongest"), ends[arm])
+            }
             line |= {"effect": gap and gap.mean, "lo": gap and gap.lo, "hi": gap and gap.hi}
             if any(found.values()):
                 table.append(line)
