@@ -25,6 +25,7 @@ from benchmark.atomic import write_bytes
 from benchmark.board import SILENT, Stale, data_id
 from benchmark.diagnostics import NAMES
 from benchmark.overall import aside
+from jepakit.registry import datasets, did_you_mean
 from jepakit.types import UsageError
 
 Record = Mapping[str, Any]
@@ -186,16 +187,20 @@ def study(
     """Write ``labelfree_<modality>.csv`` (all data sets but those made for a claim) and return its tables, or those of the
     data sets ``only``, if named.
 
-    Raises UsageError when no record has both a score and diagnostics.
+    Raises UsageError when no record has both a score and diagnostics, and for a data set that has no such record.
     """
     found = checkpoints(records, stale)
-    made = {one.board[0] for one in found if aside(modality, one.board[0])}
+    known = {one.board[0] for one in found}
+    made = {name for name in known if aside(modality, name)}
+    lacking = [name for name in only if name not in known]
+    if lacking and known and f"{modality}/{lacking[0]}" not in datasets:
+        raise did_you_mean(f"{modality} data set with a finished run", lacking[0], sorted(known))
     shown = [one for one in found if (one.board[0] in only if only else one.board[0] not in made)]
-    if not shown:
-        where = f"{modality}/{','.join(only)}" if only else modality
+    if lacking or not shown:
+        where = f"{modality}/{','.join(lacking)}" if lacking else modality
         raise UsageError(
             f"no finished run of {where} with the probe '{PROBE}' that current code made (older records are stale); "
-            f"start with: run {modality}"
+            f"start with: run {modality}" + (f" dataset={','.join(lacking)}" if lacking else "")
         )
     rows = correlations(found)
     write([row for row in rows if row.dataset not in made], results / f"labelfree_{modality}.csv")

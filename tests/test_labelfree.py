@@ -126,6 +126,8 @@ def test_nothing_to_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     planted(tmp_path)
     with pytest.raises(UsageError, match="no finished run of ecg/ludb"):
         labelfree.study(record.load_all(tmp_path), tmp_path, "ecg", ["ludb"], stale=fresh)
+    with pytest.raises(UsageError, match="'simulatd'; did you mean 'simulated'"):  # beside one that is there
+        labelfree.study(record.load_all(tmp_path), tmp_path, "ecg", ["simulated", "simulatd"], stale=fresh)
     # Made-up records were made by no code of this checkout: all of them are stale.
     assert main(["labelfree", "ecg", "--results", str(tmp_path)]) == USAGE
     assert "are stale" in capsys.readouterr().err

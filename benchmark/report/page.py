@@ -342,4 +342,7 @@ def too_large(size: int) -> str:
     """A warning for a page of ``size`` bytes that is too large to be quick, else ""."""
     if size <= MOST:
         return ""
-    return f"the page has {size / 1e6:.1f} MB, more than {MOST / 1e6:.0f}; keep fewer presets or variants in results/records"
+    return (
+        f"the page has {size / 1e6:.1f} MB, more than {MOST / 1e6:.0f}; keep fewer presets, variants or rows of claims in "
+        "results/records"
+    )
